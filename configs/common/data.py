@@ -1,0 +1,59 @@
+"""Loaders and evaluator of a registered COCO-format dataset."""
+
+import detectron2.data.transforms as T
+from detectron2.config import LazyCall as L
+from detectron2.data import (
+    DatasetMapper,
+    build_detection_test_loader,
+    build_detection_train_loader,
+)
+from omegaconf import DictConfig, OmegaConf
+
+from vfnet_d2.data.dataset import load_dataset
+from vfnet_d2.evaluation.coco import build_coco_evaluator
+
+
+def detection_data(
+    *,
+    train: str = "coco_2017_train",
+    test: str = "coco_2017_val",
+    train_sizes: tuple[int, ...] = (800,),
+    test_size: int = 800,
+    batch_size: int = 16,
+    num_workers: int = 4,
+) -> DictConfig:
+    """RGB images, shorter side resized, flipped half of the time in training."""
+    return OmegaConf.create(
+        {
+            "train": L(build_detection_train_loader)(
+                dataset=L(load_dataset)(names=train, filter_empty=True),
+                mapper=L(DatasetMapper)(
+                    is_train=True,
+                    augmentations=[
+                        L(T.ResizeShortestEdge)(
+                            short_edge_length=train_sizes, max_size=1333, sample_style="choice"
+                        ),
+                        L(T.RandomFlip)(horizontal=True),
+                    ],
+                    image_format="RGB",
+                ),
+                total_batch_size=batch_size,
+                num_workers=num_workers,
+            ),
+            "test": L(build_detection_test_loader)(
+                dataset=L(load_dataset)(names=test, filter_empty=False),
+                mapper=L(DatasetMapper)(
+                    is_train=False,
+                    augmentations=[
+                        L(T.ResizeShortestEdge)(short_edge_length=test_size, max_size=1333)
+                    ],
+                    image_format="RGB",
+                ),
+                num_workers=num_workers,
+            ),
+            "evaluator": L(build_coco_evaluator)(
+                dataset_name="${..test.dataset.names}", output_dir="${train.output_dir}"
+            ),
+        },
+        flags={"allow_objects": True},
+    )

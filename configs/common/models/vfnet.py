@@ -1,0 +1,34 @@
+"""VFNet as a LazyConfig. What is not said here is the default of the class it belongs to."""
+
+from detectron2.config import LazyCall as L
+from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
+from detectron2.modeling.box_regression import Box2BoxTransformLinear
+from omegaconf import DictConfig
+
+from vfnet_d2.losses.box import GIoULoss
+from vfnet_d2.losses.varifocal import VarifocalLoss
+from vfnet_d2.modeling.backbone.fpn import build_fpn
+from vfnet_d2.modeling.backbone.resnet import build_resnet
+from vfnet_d2.modeling.heads.vfnet_head import VFNetHead
+from vfnet_d2.modeling.matchers.atss import ATSSMatcher
+from vfnet_d2.modeling.meta_arch.vfnet import VFNet
+
+
+def vfnet_resnet(*, depth: int = 50, num_classes: int = 80, channels: int = 256) -> DictConfig:
+    """VFNet over a ResNet and FPN levels P3-P7 of ``channels`` channels."""
+    return L(VFNet)(
+        backbone=L(build_fpn)(bottom_up=L(build_resnet)(depth=depth), channels=channels),
+        head=L(VFNetHead)(in_channels=channels, num_classes="${..num_classes}", num_levels=5),
+        head_in_features=["p3", "p4", "p5", "p6", "p7"],
+        anchor_generator=L(DefaultAnchorGenerator)(
+            sizes=[[64], [128], [256], [512], [1024]],
+            aspect_ratios=[[1.0]],
+            strides=[8, 16, 32, 64, 128],
+            offset=0.0,
+        ),
+        box_coder=L(Box2BoxTransformLinear)(),
+        matcher=L(ATSSMatcher)(),
+        cls_loss=L(VarifocalLoss)(),
+        box_loss=L(GIoULoss)(),
+        num_classes=num_classes,
+    )

@@ -1,0 +1,19 @@
+"""Settings of a run that belong to no object."""
+
+from typing import Any
+
+
+def train_settings(**changes: Any) -> dict[str, Any]:
+    """The defaults of Detectron2's trainers, with ``changes`` on top."""
+    return {
+        "output_dir": "output",
+        "init_checkpoint": "",
+        "max_iter": 90000,
+        "amp": {"enabled": False, "precision": "float16"},
+        "checkpointer": {"period": 5000},
+        "eval_period": 5000,
+        "log_period": 20,
+        "device": "cuda",
+        "seed": -1,
+        **changes,
+    }

@@ -1,0 +1,35 @@
+"""VarifocalNet and its family of dense detectors for Detectron2.
+
+Importing the package registers its models, backbones, heads, matchers and losses.
+"""
+
+import importlib.util
+import sys
+
+__version__ = "0.1.0"
+
+
+def _started_as_doctor() -> bool:
+    """Whether this import is ``python -m vfnet_d2.doctor``, which must run without Detectron2."""
+    arguments = sys.orig_argv
+    return "-m" in arguments and "vfnet_d2.doctor" in arguments
+
+
+if importlib.util.find_spec("detectron2") is not None:
+    # Imported for what they register.
+    import vfnet_d2.losses.focal
+    import vfnet_d2.losses.quality_focal
+    import vfnet_d2.losses.varifocal
+    import vfnet_d2.modeling.backbone.fpn
+    import vfnet_d2.modeling.heads.vfnet_head
+    import vfnet_d2.modeling.matchers.atss
+    import vfnet_d2.modeling.meta_arch.vfnet  # noqa: F401
+    from vfnet_d2.config import add_vfnet_config
+
+    __all__ = ["__version__", "add_vfnet_config"]
+elif not _started_as_doctor():
+    raise ImportError(
+        "vfnet_d2 needs Detectron2, which is not installed here. Install it with "
+        "`python tools/install_detectron2.py` from a checkout of vfnet_d2, then check with "
+        "`python -m vfnet_d2.doctor`."
+    )

@@ -1,0 +1,1 @@
+"""Checkpoints: loading with checks, and names of other projects."""

@@ -1,0 +1,36 @@
+"""Config keys of this project for Detectron2's YAML system."""
+
+from detectron2.config import CfgNode
+
+from vfnet_d2.components import defaults_node, kind_node
+from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
+from vfnet_d2.modeling.heads.registry import HEAD_REGISTRY
+from vfnet_d2.modeling.matchers.registry import MATCHER_REGISTRY
+from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
+
+# Arguments of the detector that Detectron2's own keys already carry.
+_ELSEWHERE = ("MAX_DETECTIONS_PER_IMAGE", "PIXEL_MEAN", "PIXEL_STD", "INPUT_FORMAT")
+
+
+def add_vfnet_config(cfg: CfgNode) -> CfgNode:
+    """Add this project's keys, with their defaults, to a Detectron2 config and return it.
+
+    Every default is read off the signature of the class it belongs to. Nothing global changes.
+
+    Args:
+        cfg: usually ``detectron2.config.get_cfg()``; changed in place.
+    """
+    node = defaults_node(OneStageDetector.__init__)
+    for key in _ELSEWHERE:
+        del node[key]
+    node.NUM_CLASSES = 80
+    node.IN_FEATURES = ["p3", "p4", "p5", "p6", "p7"]
+    node.HEAD = kind_node(HEAD_REGISTRY, "VFNetHead")
+    node.MATCHER = kind_node(MATCHER_REGISTRY, "ATSSMatcher")
+    node.CLS_LOSS = kind_node(CLS_LOSS_REGISTRY, "VarifocalLoss")
+    node.BOX_LOSS = kind_node(BOX_LOSS_REGISTRY, "GIoULoss")
+    cfg.MODEL.ONE_STAGE = node
+
+    cfg.SOLVER.OPTIMIZER = "SGD"
+    cfg.SOLVER.AMP.PRECISION = "float16"
+    return cfg

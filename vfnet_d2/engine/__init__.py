@@ -1,0 +1,1 @@
+"""Running the models: trainers for both config systems, checks, command line."""

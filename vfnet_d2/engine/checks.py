@@ -1,0 +1,38 @@
+"""Checks before the first iteration: a mistake costs seconds here and days later."""
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from detectron2.data import MetadataCatalog
+
+logger = logging.getLogger(__name__)
+
+
+def available_device(wanted: str) -> str:
+    """Return ``wanted``, or "cpu" with a warning where it asks for CUDA and there is none."""
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        logger.warning("No CUDA device is available: running on the CPU instead of %r.", wanted)
+        return "cpu"
+    return wanted
+
+
+def check_num_classes(num_classes: int, dataset_names: Sequence[str], *, key: str) -> None:
+    """Compare the model's classes with those of every dataset.
+
+    Args:
+        num_classes: of the model.
+        dataset_names: registered datasets; load them first, since loading fills in their classes.
+        key: the config key that sets ``num_classes``.
+
+    Raises:
+        ValueError: they differ; names both.
+    """
+    for name in dataset_names:
+        classes = MetadataCatalog.get(name).get("thing_classes")
+        if classes is not None and len(classes) != num_classes:
+            shown = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
+            raise ValueError(
+                f"{key} is {num_classes}, but dataset {name!r} has {len(classes)} classes "
+                f"({shown}); set {key} to {len(classes)}"
+            )

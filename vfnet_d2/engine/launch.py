@@ -1,0 +1,112 @@
+"""Starting the processes of a job: Detectron2's launcher, and its counterpart without GPUs."""
+
+import argparse
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from detectron2.engine import default_argument_parser
+from detectron2.engine import launch as launch_on_gpus
+from detectron2.utils import comm
+from torch import multiprocessing as mp
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """Return Detectron2's usual arguments and ``--num-processes`` for machines without GPUs."""
+    parser = default_argument_parser()
+    parser.add_argument(
+        "--num-processes",
+        type=int,
+        default=1,
+        help="training processes per machine with --num-gpus 0; they share the CPU cores",
+    )
+    return parser
+
+
+def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> None:
+    """Run ``main(args)`` in every process that the arguments ask for.
+
+    With GPUs this is Detectron2's ``launch``. With ``--num-gpus 0`` and several processes or
+    machines, the processes talk over gloo.
+
+    Raises:
+        ValueError: more GPUs are asked for than this machine has, or "auto" as the address of
+            several machines.
+    """
+    if args.num_gpus > 0:
+        _check_gpus(args.num_gpus)
+        launch_on_gpus(
+            main,
+            args.num_gpus,
+            num_machines=args.num_machines,
+            machine_rank=args.machine_rank,
+            dist_url=args.dist_url,
+            args=(args,),
+        )
+        return
+    if args.num_processes * args.num_machines == 1:
+        main(args)
+        return
+    url = args.dist_url
+    if url == "auto":
+        if args.num_machines > 1:
+            raise ValueError("--dist-url auto works on one machine only; name tcp://HOST:PORT")
+        url = f"tcp://127.0.0.1:{_free_port()}"
+    mp.spawn(_cpu_worker, nprocs=args.num_processes, args=(main, args, url))
+
+
+def _check_gpus(num_gpus: int) -> None:
+    # One process runs on the CPU as well: Detectron2's default is --num-gpus 1.
+    available = torch.cuda.device_count()
+    if num_gpus > max(available, 1):
+        raise ValueError(
+            f"--num-gpus {num_gpus}, but {available} are visible; ask for at most that many, or "
+            "use --num-gpus 0 --num-processes N to train on the CPU"
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def _cpu_worker(
+    local_rank: int,
+    main: Callable[[argparse.Namespace], Any],
+    args: argparse.Namespace,
+    url: str,
+) -> None:
+    """One of ``--num-processes`` processes of this machine."""
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo") if "127.0.0.1" in url else None
+    torch.set_num_threads(max(1, torch.get_num_threads() // args.num_processes))
+    dist.init_process_group(
+        backend="gloo",
+        init_method=url,
+        world_size=args.num_processes * args.num_machines,
+        rank=args.machine_rank * args.num_processes + local_rank,
+    )
+    create_local_process_group(args.num_processes)
+    comm.synchronize()
+    try:
+        main(args)
+    finally:
+        dist.destroy_process_group()
+
+
+def create_local_process_group(processes_per_machine: int) -> None:
+    """Tell Detectron2's ``comm`` which ranks share this machine.
+
+    Detectron2 main has a function for it; v0.6 does it inside its GPU launcher only.
+    """
+    if hasattr(comm, "create_local_process_group"):
+        comm.create_local_process_group(processes_per_machine)
+        return
+    for first in range(0, comm.get_world_size(), processes_per_machine):
+        ranks = list(range(first, first + processes_per_machine))
+        group = dist.new_group(ranks)
+        if comm.get_rank() in ranks:
+            comm._LOCAL_PROCESS_GROUP = group

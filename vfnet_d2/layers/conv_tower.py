@@ -1,0 +1,40 @@
+"""Stacks of 3x3 convolution, norm and ReLU that the levels of a head share."""
+
+from detectron2.layers import Conv2d, get_norm
+from torch import nn
+
+
+def conv_norm_relu(in_channels: int, out_channels: int, *, norm: str = "GN") -> Conv2d:
+    """Return a 3x3 convolution followed by ``norm`` and ReLU, spatial size kept.
+
+    Args:
+        in_channels: channels of the input (N, C, H, W).
+        out_channels: channels of the output.
+        norm: a norm name of Detectron2's ``get_norm``; with "" the convolution has a bias.
+    """
+    return Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size=3,
+        padding=1,
+        bias=not norm,
+        norm=get_norm(norm, out_channels),
+        activation=nn.functional.relu,
+    )
+
+
+class ConvTower(nn.Sequential):
+    """``num_convs`` blocks of 3x3 convolution, norm and ReLU.
+
+    Args:
+        in_channels: channels of the input (N, C, H, W).
+        channels: channels of every block's output.
+        num_convs: number of blocks; 0 makes the identity.
+        norm: see :func:`conv_norm_relu`.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, *, num_convs: int, norm: str = "GN"
+    ) -> None:
+        inputs = [in_channels] + [channels] * (num_convs - 1)
+        super().__init__(*(conv_norm_relu(c, channels, norm=norm) for c in inputs[:num_convs]))

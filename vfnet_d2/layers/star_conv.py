@@ -1,0 +1,106 @@
+"""Star convolution as a layer, and the choice of its implementation."""
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from vfnet_d2.layers.star_ops import STAR_CONVS, star_offsets
+
+logger = logging.getLogger(__name__)
+
+# Known to every exporter, so it is what a traced or compiled model gets.
+PORTABLE = "grid_sample"
+
+
+class StarConv2d(nn.Module):
+    """3x3 convolution without bias over the stars of a feature map.
+
+    Args:
+        in_channels: C.
+        out_channels: O.
+        implementation: a name in ``STAR_CONVS``, or "auto": the one measured to be the
+            fastest on the input's kind of device, :func:`fastest_star_conv`.
+
+    Raises:
+        ValueError: unknown implementation; the message lists the known ones.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, implementation: str = "auto"
+    ) -> None:
+        super().__init__()
+        known = ["auto", *STAR_CONVS]
+        if implementation not in known:
+            raise ValueError(
+                f"unknown star convolution {implementation!r}; choose one of {', '.join(known)}"
+            )
+        self.implementation = implementation
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+
+    def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
+        """Convolve.
+
+        Args:
+            x: (N, C, H, W).
+            offsets: (N, 18, H, W), see :func:`star_offsets`.
+
+        Returns:
+            (N, O, H, W).
+        """
+        name = self.implementation
+        if name == "auto":
+            tracing = torch.jit.is_tracing() or torch.compiler.is_compiling()
+            name = PORTABLE if tracing else fastest_star_conv(x.device.type)
+        return STAR_CONVS[name](x, offsets, self.weight)
+
+    def extra_repr(self) -> str:
+        """Show channels and implementation when the model is printed."""
+        out_channels, in_channels = self.weight.shape[:2]
+        return f"{in_channels}, {out_channels}, implementation={self.implementation!r}"
+
+
+@functools.cache
+def fastest_star_conv(device_type: str) -> str:
+    """Time every implementation on this kind of device, once a process, and name the fastest.
+
+    The implementations are equal up to rounding, so a different choice on another machine changes
+    speed and not results.
+
+    Args:
+        device_type: "cpu", "cuda", ...
+    """
+    with torch.random.fork_rng(enabled=True):  # measuring must not shift a seeded run
+        seconds = {name: _time_once(fn, device_type) for name, fn in STAR_CONVS.items()}
+    best = min(seconds, key=seconds.__getitem__)
+    figures = ", ".join(f"{name} {1000 * s:.1f} ms" for name, s in seconds.items())
+    logger.info("Star convolution on %s: %s; using %s.", device_type, figures, best)
+    return best
+
+
+def _time_once(function: Callable[[Tensor, Tensor, Tensor], Tensor], device_type: str) -> float:
+    """Seconds of the faster of three forward and backward passes at a typical size."""
+    size, channels = 48, 64
+    best = float("inf")
+    with torch.enable_grad(), torch.autocast(device_type, enabled=False):
+        x = torch.rand(1, channels, size, size, device=device_type, requires_grad=True)
+        distances = 4 * torch.rand(1, 4, size, size, device=device_type)
+        offsets = star_offsets(distances).requires_grad_()
+        weight = torch.rand(channels, channels, 3, 3, device=device_type, requires_grad=True)
+        for _ in range(3):
+            _synchronize(device_type)
+            start = time.perf_counter()
+            function(x, offsets, weight).sum().backward()
+            _synchronize(device_type)
+            best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _synchronize(device_type: str) -> None:
+    """Wait for queued work, so that a timing covers it."""
+    if device_type == "cuda":
+        torch.cuda.synchronize()

@@ -1,0 +1,1 @@
+"""Classification losses behind one protocol, and box losses."""

@@ -1,0 +1,1 @@
+"""Detectors, their heads, matchers, backbones and post-processing."""

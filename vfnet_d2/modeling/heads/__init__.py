@@ -1,0 +1,1 @@
+"""Dense heads: feature maps in, class scores and box deltas out."""

@@ -1,0 +1,1 @@
+"""Matchers: which anchor answers for which ground-truth box."""

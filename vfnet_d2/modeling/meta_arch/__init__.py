@@ -1,0 +1,1 @@
+"""Meta-architectures: the one-stage template and the detectors made from it."""

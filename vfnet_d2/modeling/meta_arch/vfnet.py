@@ -1,0 +1,63 @@
+"""VarifocalNet (Zhang et al., CVPR 2021)."""
+
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.modeling.box_regression import Box2BoxTransformLinear
+from torch import Tensor
+
+from vfnet_d2.modeling.meta_arch.one_stage import Matches, OneStageDetector
+from vfnet_d2.modeling.structures import Assignment
+
+# Keeps a positive with IoU 0 a positive: the varifocal loss reads target 0 as background.
+MIN_IOU = 1e-6
+
+
+@META_ARCH_REGISTRY.register()
+class VFNet(OneStageDetector):
+    """Dense detector that ranks its boxes by the IoU-aware classification score.
+
+    Both box stages are trained with weights equal to their own IoU (Eq. 3; the published weights
+    divide by the sum of these weights, which is what this does, and not by N_pos).
+
+    Raises:
+        ValueError: anchors that are not ``head.anchor_scale`` strides wide, so that the star
+            would not lie on the box.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._check_anchor_scale()
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Add the box coder to the template's arguments."""
+        return {**super().from_config(cfg), "box_coder": Box2BoxTransformLinear()}
+
+    def _check_anchor_scale(self) -> None:
+        scale = self.head.anchor_scale
+        generator: Any = self.anchor_generator
+        for stride, cell in zip(generator.strides, generator.cell_anchors, strict=True):
+            sides = (cell[:, 2:] - cell[:, :2]).flatten().tolist()
+            if len(sides) != 2 or any(side != scale * stride for side in sides):
+                raise ValueError(
+                    f"VFNet needs one square anchor of {scale:g} x stride per cell; at stride "
+                    f"{stride} the anchor generator makes sides {sides}. Set its sizes to "
+                    f"{scale:g} x the strides, or the head's anchor_scale to the sizes"
+                )
+
+    def classified(self, assignment: Assignment) -> Tensor:
+        """IoU-aware losses train the batch's padding as background; focal loss skips it."""
+        if self.cls_loss.iou_aware:
+            return torch.ones_like(assignment.labels, dtype=torch.bool)
+        return super().classified(assignment)
+
+    def box_weights(self, matches: Matches, stage: int) -> Tensor:
+        """Weight each positive by the IoU of that stage's own box."""
+        return matches.ious[stage].clamp(min=MIN_IOU)
+
+    def iou_target(self, matches: Matches) -> Tensor:
+        """IoU of the refined box, never 0."""
+        return matches.ious[-1].clamp(min=MIN_IOU)

@@ -1,0 +1,126 @@
+"""From dense scores and boxes to the detections of an image (Sec. 4.5).
+
+Order: threshold, best candidates of each level, decode, clip to the image, drop empty boxes,
+suppress, best of the image.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from detectron2.layers import batched_nms
+from detectron2.structures import Boxes, Instances
+from torch import Tensor
+
+
+def select_pairs(scores: Tensor, *, score_thresh: float, topk: int) -> tuple[Tensor, Tensor]:
+    """The ``topk`` best (anchor, class) pairs above the threshold.
+
+    Args:
+        scores: (R, K) in [0, 1].
+        score_thresh: a pair must score strictly more.
+        topk: most pairs kept.
+
+    Returns:
+        anchor and class index (P,) of each pair, best first.
+    """
+    anchor, category = torch.nonzero(scores > score_thresh, as_tuple=True)
+    kept = scores[anchor, category]
+    best = kept.topk(min(topk, len(kept))).indices
+    return anchor[best], category[best]
+
+
+def select_points(scores: Tensor, *, score_thresh: float, topk: int) -> tuple[Tensor, Tensor]:
+    """All pairs above the threshold of the ``topk`` anchors whose best class scores highest.
+
+    This is how the authors' own evaluation counted; arguments as in :func:`select_pairs`.
+    """
+    best = scores.amax(dim=1).topk(min(topk, len(scores))).indices
+    rank, category = torch.nonzero(scores[best] > score_thresh, as_tuple=True)
+    return best[rank], category
+
+
+CANDIDATE_SELECTORS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+    "pairs": select_pairs,
+    "points": select_points,
+}
+
+
+@runtime_checkable
+class Suppression(Protocol):
+    """Seam: remove duplicates."""
+
+    def __call__(self, boxes: Tensor, scores: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Map boxes (P, 4), scores (P,), classes (P,) to kept indices, best first, and scores."""
+        ...
+
+
+class ClasswiseNMS:
+    """Greedy non-maximum suppression within each class.
+
+    Args:
+        iou_thresh: a box that overlaps a better one by more than this IoU goes.
+    """
+
+    def __init__(self, iou_thresh: float = 0.6) -> None:
+        self.iou_thresh = iou_thresh
+
+    def __call__(self, boxes: Tensor, scores: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Suppression`."""
+        keep = batched_nms(boxes, scores, classes, self.iou_thresh)
+        return keep, scores[keep]
+
+
+def decode_level(
+    logits: Tensor,
+    deltas: Tensor,
+    anchors: Tensor,
+    *,
+    select: Callable[[Tensor], tuple[Tensor, Tensor]],
+    decode: Callable[[Tensor, Tensor], Tensor],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Candidates of one level of one image.
+
+    Args:
+        logits: (R, K) before the sigmoid.
+        deltas: (R, 4) in the box coder's encoding.
+        anchors: (R, 4) in pixels.
+        select: a candidate selector with its arguments bound.
+        decode: the box coder's ``apply_deltas``.
+
+    Returns:
+        boxes (P, 4) in pixels, scores (P,) and classes (P,).
+    """
+    scores = logits.sigmoid()
+    anchor, category = select(scores)
+    return decode(deltas[anchor], anchors[anchor]), scores[anchor, category], category
+
+
+def suppress_image(
+    levels: Sequence[tuple[Tensor, Tensor, Tensor]],
+    image_size: tuple[int, int],
+    *,
+    suppression: Suppression,
+    max_detections: int,
+) -> Instances:
+    """Join the levels' candidates of an image and keep its best detections.
+
+    Args:
+        levels: per level the result of :func:`decode_level`.
+        image_size: height and width of the image without padding, in pixels.
+        suppression: how duplicates go.
+        max_detections: most detections kept.
+
+    Returns:
+        ``Instances`` with ``pred_boxes``, ``scores`` and ``pred_classes``, best first.
+    """
+    boxes, scores, classes = (torch.cat(parts) for parts in zip(*levels, strict=True))
+    clipped = Boxes(boxes)
+    clipped.clip(image_size)
+    whole = clipped.nonempty()
+    boxes, scores, classes = clipped.tensor[whole], scores[whole], classes[whole]
+    keep, scores = suppression(boxes, scores, classes)
+    keep, scores = keep[:max_detections], scores[:max_detections]
+    return Instances(
+        image_size, pred_boxes=Boxes(boxes[keep]), scores=scores, pred_classes=classes[keep]
+    )

@@ -1,0 +1,38 @@
+"""The two values that travel between the parts of a detector.
+
+Letters, here and everywhere: N images, L FPN levels, A anchors a cell, R anchors of an image over
+all levels, M ground-truth boxes, K classes, P positive anchors, S box stages.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class HeadOutputs(NamedTuple):
+    """What a dense head predicts.
+
+    Attributes:
+        logits: L tensors (N, A*K, H, W), class scores before the sigmoid.
+        boxes: S stages of L tensors (N, A*4, H, W), box deltas in the box coder's encoding; the
+            last stage is the one used at test time.
+        quality: L tensors (N, A, H, W) before the sigmoid (centerness), or None.
+    """
+
+    logits: list[Tensor]
+    boxes: list[list[Tensor]]
+    quality: list[Tensor] | None = None
+
+
+class Assignment(NamedTuple):
+    """Which ground-truth box each anchor answers for.
+
+    Attributes:
+        gt_idxs: (N, R) int64, index of the box within its own image; meaningless where the label
+            is not 1.
+        labels: (N, R) int8: 1 positive, 0 negative, -1 takes no part (outside the image's own
+            padded area, or ambiguous).
+    """
+
+    gt_idxs: Tensor
+    labels: Tensor
