@@ -15,7 +15,14 @@ def _started_as_doctor() -> bool:
     return "-m" in arguments and "vfnet_d2.doctor" in arguments
 
 
-if importlib.util.find_spec("detectron2") is not None:
+# The doctor names cures for environments in which the imports below fail.
+if not _started_as_doctor():
+    if importlib.util.find_spec("detectron2") is None:
+        raise ImportError(
+            "vfnet_d2 needs Detectron2, which is not installed here. Install it with "
+            "`python tools/install_detectron2.py` from a checkout of vfnet_d2, then check with "
+            "`python -m vfnet_d2.doctor`."
+        )
     # Imported for what they register.
     import vfnet_d2.losses.focal
     import vfnet_d2.losses.quality_focal
@@ -27,9 +34,3 @@ if importlib.util.find_spec("detectron2") is not None:
     from vfnet_d2.config import add_vfnet_config
 
     __all__ = ["__version__", "add_vfnet_config"]
-elif not _started_as_doctor():
-    raise ImportError(
-        "vfnet_d2 needs Detectron2, which is not installed here. Install it with "
-        "`python tools/install_detectron2.py` from a checkout of vfnet_d2, then check with "
-        "`python -m vfnet_d2.doctor`."
-    )

@@ -15,14 +15,13 @@ from types import ModuleType
 from typing import NamedTuple
 
 # the floors of setup.py
-PYTHON_FLOOR = "3.10"
 FLOORS = {"torch": "2.10", "torchvision": "0.25", "numpy": "1.24", "pillow": "9.1"}
 # where pip's name differs from the module's
 DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless", "yaml": "PyYAML"}
 PAIR_OFFSET = 15  # torchvision 0.(N + 15) is built for torch 2.N
 TESTED_PAIR = "torch==2.14.1 torchvision==0.29.1"
 
-NEEDED_BY_DETECTRON2 = ("torch", "torchvision", "numpy", "PIL", "cv2", "fvcore", "pycocotools")
+PACKAGES = ("torch", "torchvision", "numpy", "PIL", "fvcore", "pycocotools")
 DETECTRON2_MODULES = ("config", "data", "engine", "evaluation", "modeling", "utils.visualizer")
 # Where an unedited v0.6 uses what libraries have removed: file, name used there, library.
 LEFTOVERS = (
@@ -62,13 +61,8 @@ def minor(version: str) -> tuple[int, int]:
 
 
 def check_python() -> Check:
-    """This interpreter's version."""
-    value = f"{platform.python_version()} ({sys.executable})"
-    if sys.version_info[:2] >= minor(PYTHON_FLOOR):
-        return Check("python", value)
-    return Check(
-        "python", value, f"older than {PYTHON_FLOOR}", f"python{PYTHON_FLOOR} -m venv .venv"
-    )
+    """This interpreter; one that is too old could not have come this far."""
+    return Check("python", f"{platform.python_version()} ({sys.executable})")
 
 
 def wanted(name: str) -> str:
@@ -103,7 +97,7 @@ def installed_version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return "unknown version"
+        return "not installed"
 
 
 def check_pair() -> Check:
@@ -140,9 +134,9 @@ def find_leftovers(folder: Path) -> list[str]:
     """The names, such as `np.int`, that this Detectron2 uses and its libraries no longer have."""
     gone: set[str] = set()
     for file, pattern, module in LEFTOVERS:
-        path, (library, _) = folder / file, load(module)
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        gone.update(m[0] for m in re.finditer(pattern, text) if not hasattr(library, m[1]))
+        text = (folder / file).read_text(encoding="utf-8") if (folder / file).is_file() else ""
+        used = re.finditer(pattern, text)
+        gone.update(match[0] for match in used if not hasattr(load(module)[0], match[1]))
     return sorted(gone)
 
 
@@ -157,7 +151,7 @@ def check_detectron2() -> Check:
     folder = Path(spec.origin).parent
     which = "main (newer than v0.6)" if (folder / "tracking").is_dir() else "v0.6"
     check = Check("detectron2", f"{which} in {folder}")
-    broken = [module for module in NEEDED_BY_DETECTRON2 if load(module)[1]]
+    broken = [module for module in (*PACKAGES, "cv2") if load(module)[1]]
     if broken:  # each of them has a line of its own
         return check._replace(value=f"{check.value}, not tried without {', '.join(broken)}")
     gone = find_leftovers(folder)
@@ -208,6 +202,11 @@ def check_op(name: str, run: Callable[[], bool]) -> Check:
     return Check(name, "does not run", problem, f"{PIP} install --force-reinstall {TESTED_PAIR}")
 
 
+def check_setuptools() -> Check:
+    """Not imported: it refuses to be when something has imported Python's own distutils before."""
+    return Check("setuptools", installed_version("setuptools"))
+
+
 def check_compiled_ops() -> Check:
     """Detectron2's own compiled ops. Never a problem: nothing here needs them."""
     module, _ = load("detectron2._C")
@@ -216,14 +215,13 @@ def check_compiled_ops() -> Check:
 
 CHECKS: tuple[Callable[[], Check], ...] = (
     check_python,
-    *(partial(check_package, name) for name in ("torch", "torchvision")),
+    *(partial(check_package, module) for module in PACKAGES),
+    check_cv2,
     check_pair,
     check_cuda,
     check_detectron2,
     check_compiled_ops,
-    *(partial(check_package, name) for name in ("numpy", "PIL", "setuptools")),
-    check_cv2,
-    *(partial(check_package, name) for name in ("fvcore", "pycocotools")),
+    check_setuptools,
     partial(check_op, "nms", run_nms),
     partial(check_op, "deform_conv2d", run_deform_conv2d),
 )
