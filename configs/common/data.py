@@ -45,7 +45,11 @@ def detection_data(
                 mapper=L(DatasetMapper)(
                     is_train=False,
                     augmentations=[
-                        L(T.ResizeShortestEdge)(short_edge_length=test_size, max_size=1333)
+                        L(T.ResizeShortestEdge)(
+                            short_edge_length=(test_size, test_size),
+                            max_size=1333,
+                            sample_style="choice",
+                        )
                     ],
                     image_format="RGB",
                 ),

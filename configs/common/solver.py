@@ -35,6 +35,7 @@ def adamw(*, lr: float, weight_decay: float) -> DictConfig:
         ),
         lr=lr,
         weight_decay=weight_decay,
+        fused=True,
     )
 
 

@@ -39,7 +39,7 @@ def build_model(cfg: DictConfig) -> OneStageDetector:
     model = instantiate(cfg.model)
     if not isinstance(model, OneStageDetector):
         raise ValueError(
-            f"the config's model is a {type(model).__name__}; train_net.py runs this project's "
+            f"the config's model is of class {type(model).__name__}; train_net.py runs this project's "
             "detectors. Use Detectron2's lazyconfig_train_net.py for others"
         )
     return model.to(cfg.train.device)

@@ -1,0 +1,34 @@
+# A small VFNet with all its parts, trained from scratch on the synthetic shapes dataset on a CPU.
+#   train_net.py --config-file configs/quick/vfnet_shapes.py --num-gpus 0
+from ..common.data import detection_data
+from ..common.models.vfnet import vfnet_resnet
+from ..common.solver import adamw, cosine_schedule
+from ..common.train import train_settings
+
+model = vfnet_resnet(depth=18, num_classes=5, channels=64)
+model.backbone.bottom_up.norm = "BN"
+model.backbone.bottom_up.freeze_at = 0
+model.backbone.bottom_up.stem_channels = 16
+model.backbone.bottom_up.res2_channels = 16
+model.head.channels = 64
+model.head.num_convs = 2
+model.head.init_std = 0.035
+
+dataloader = detection_data(
+    train="shapes_train",
+    test="shapes_val",
+    train_sizes=(160,),
+    test_size=160,
+    batch_size=8,
+    num_workers=2,
+)
+optimizer = adamw(lr=0.0015, weight_decay=0.05)
+lr_multiplier = cosine_schedule(max_iter=3600, warmup=100, warmup_factor=0.01)
+train = train_settings(
+    output_dir="output/vfnet_shapes",
+    max_iter=3600,
+    checkpointer={"period": 1200},
+    eval_period=600,
+    device="cpu",
+    seed=1,
+)

@@ -1,0 +1,167 @@
+"""Every YAML config and its LazyConfig twin describe the same run."""
+
+from pathlib import Path
+
+import pytest
+from detectron2.config import CfgNode, LazyConfig, get_cfg, instantiate
+from detectron2.data import DatasetMapper
+from detectron2.modeling import build_model
+from detectron2.solver import build_lr_scheduler
+from omegaconf import DictConfig
+from torch import nn
+
+from vfnet_d2 import add_vfnet_config
+from vfnet_d2.engine.solver import build_optimizer
+from vfnet_d2.model_zoo import available_configs, config_file, config_root
+
+SCALARS = (bool, int, float, str, tuple)
+
+
+def load_yaml(name: str) -> CfgNode:
+    cfg = add_vfnet_config(get_cfg())
+    cfg.merge_from_file(config_file(name))
+    cfg.MODEL.DEVICE = "cpu"
+    return cfg
+
+
+def load_lazy(name: str) -> DictConfig:
+    return LazyConfig.load(config_file(name, suffix=".py"))
+
+
+def scalar_attributes(model: nn.Module) -> dict[str, object]:
+    """Every plain attribute of every part, also of parts that are no modules."""
+    found: dict[str, object] = {}
+    parts = dict(model.named_modules())
+    for name in ("matcher", "suppression", "box_coder"):
+        parts[name] = getattr(model, name)
+    for path, part in parts.items():
+        found[path] = type(part).__name__
+        for key, value in vars(part).items():
+            if isinstance(value, SCALARS) and not key.startswith("_"):
+                found[f"{path}.{key}"] = value
+    return found
+
+
+def groups(optimizer, model: nn.Module) -> list[tuple]:
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return sorted(
+        (group["lr"], group["weight_decay"], tuple(sorted(names[p] for p in group["params"])))
+        for group in optimizer.param_groups
+    )
+
+
+def plain(augmentations) -> list[tuple]:
+    """Type and arguments of each augmentation; yacs makes tuples where OmegaConf makes lists."""
+    return [
+        (type(a).__name__, {k: list(v) if isinstance(v, tuple) else v for k, v in vars(a).items()})
+        for a in augmentations.augs
+    ]
+
+
+@pytest.fixture(scope="module", params=available_configs())
+def twins(request):
+    cfg, lazy = load_yaml(request.param), load_lazy(request.param)
+    return cfg, lazy, build_model(cfg), instantiate(lazy.model)
+
+
+def test_every_stem_has_both_twins():
+    root = config_root()
+    folders = [root, *(p for p in root.iterdir() if p.is_dir() and p.name != "common")]
+    for folder in folders:
+        yaml = {p.stem for p in folder.glob("*.yaml") if not p.stem.startswith("Base-")}
+        assert yaml == {p.stem for p in folder.glob("*.py")}, folder
+
+
+def test_same_state_dict(twins):
+    _, _, model, lazy_model = twins
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    assert shapes == {key: value.shape for key, value in lazy_model.state_dict().items()}
+
+
+def test_same_scalar_attributes(twins):
+    _, _, model, lazy_model = twins
+    assert scalar_attributes(model) == scalar_attributes(lazy_model)
+
+
+def test_same_buffers_outside_the_state_dict(twins):
+    _, _, model, lazy_model = twins
+    other = dict(lazy_model.named_buffers())
+    for name, value in model.named_buffers():
+        if "pixel" in name or "anchor" in name:
+            assert value.tolist() == other[name].tolist(), name
+
+
+def test_same_frozen_parameters(twins):
+    _, _, model, lazy_model = twins
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert frozen == {name for name, p in lazy_model.named_parameters() if not p.requires_grad}
+
+
+def test_same_initial_spread_of_the_head(twins):
+    # The seed does not fix both alike, so the standard deviation of a large weight is compared.
+    _, _, model, lazy_model = twins
+    one, other = model.head.cls_star.weight, lazy_model.head.cls_star.weight
+    assert one.std().item() == pytest.approx(other.std().item(), rel=0.05)
+
+
+def test_same_optimizer(twins):
+    cfg, lazy, model, lazy_model = twins
+    one = build_optimizer(cfg, model)
+    lazy.optimizer.params.model = lazy_model
+    other = instantiate(lazy.optimizer)
+    del lazy.optimizer.params["model"]
+    assert type(one) is type(other)
+    assert groups(one, model) == groups(other, lazy_model)
+    keys = set(one.defaults) - {"foreach"}  # how, not what
+    assert {k: one.defaults[k] for k in keys} == {k: other.defaults[k] for k in keys}
+
+
+def test_same_schedule(twins):
+    cfg, lazy, model, _ = twins
+    optimizer = build_optimizer(cfg, model)
+    scheduler = build_lr_scheduler(cfg, optimizer)
+    multiplier = instantiate(lazy.lr_multiplier)
+    maximum = cfg.SOLVER.MAX_ITER
+    assert lazy.train.max_iter == maximum
+    steps = [*cfg.SOLVER.STEPS] if "Step" in cfg.SOLVER.LR_SCHEDULER_NAME else []
+    points = {0, 1, cfg.SOLVER.WARMUP_ITERS, maximum // 2, maximum - 1}
+    for step in points | set(steps) | {s - 1 for s in steps}:
+        assert scheduler._multiplier(step / maximum) == pytest.approx(multiplier(step / maximum))
+
+
+def test_same_data(twins):
+    cfg, lazy, _, _ = twins
+    data = lazy.dataloader
+    train_mapper, test_mapper = instantiate(data.train.mapper), instantiate(data.test.mapper)
+    for is_train, mapper in ((True, train_mapper), (False, test_mapper)):
+        expected = DatasetMapper(cfg, is_train)
+        assert plain(expected.augmentations) == plain(mapper.augmentations)
+        assert expected.image_format == mapper.image_format
+    assert (data.train.dataset.names,) == tuple(cfg.DATASETS.TRAIN)
+    assert (data.test.dataset.names,) == tuple(cfg.DATASETS.TEST)
+    assert data.train.dataset.filter_empty == cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+    assert data.train.total_batch_size == cfg.SOLVER.IMS_PER_BATCH
+    assert data.train.num_workers == data.test.num_workers == cfg.DATALOADER.NUM_WORKERS
+
+
+def test_same_run_settings(twins):
+    cfg, lazy, _, _ = twins
+    train = lazy.train
+    assert train.init_checkpoint == cfg.MODEL.WEIGHTS
+    assert train.eval_period == cfg.TEST.EVAL_PERIOD
+    assert train.checkpointer.period == cfg.SOLVER.CHECKPOINT_PERIOD
+    assert (train.amp.enabled, train.amp.precision) == (
+        cfg.SOLVER.AMP.ENABLED,
+        cfg.SOLVER.AMP.PRECISION,
+    )
+    assert train.seed == cfg.SEED
+    assert Path(train.output_dir) == Path(cfg.OUTPUT_DIR)
+
+
+def test_head_comment_gives_a_command(twins):
+    cfg, lazy, *_ = twins
+    del cfg, lazy
+    for name in available_configs():
+        for suffix in (".yaml", ".py"):
+            head = Path(config_file(name, suffix=suffix)).read_text().split("\n\n")[0]
+            assert f"train_net.py --config-file configs/{name}{suffix}" in head

@@ -1,0 +1,105 @@
+"""Folders of pictures: predictions of image files, or beside the ground truth of a test set."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from PIL import Image
+from tqdm import tqdm
+
+from vfnet_d2.engine.predictor import Predictor
+from vfnet_d2.evaluation.pictures import (
+    draw_ground_truth,
+    draw_predictions,
+    side_by_side,
+    stack,
+    with_caption,
+)
+
+_OVERVIEW_ROWS = 5
+
+
+def draw_files(
+    predictor: Predictor,
+    files: Sequence[str],
+    output: str,
+    *,
+    score_thresh: float,
+    scale: float = 1.0,
+) -> list[Path]:
+    """Write a picture of the predictions of each image file.
+
+    Args:
+        predictor: makes the predictions.
+        files: image files.
+        output: folder of the pictures; made if needed.
+        score_thresh: lowest score drawn.
+        scale: enlargement.
+
+    Returns:
+        paths of the pictures.
+
+    Raises:
+        FileNotFoundError: an image file does not exist; nothing is written then.
+    """
+    missing = [name for name in files if not os.path.isfile(name)]
+    if missing:
+        raise FileNotFoundError(f"{len(missing)} input images do not exist, first {missing[0]}")
+    metadata = MetadataCatalog.get(predictor.test_datasets[0])
+    Path(output).mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name in tqdm(files, desc="Predicting", unit="image"):
+        detections = predictor({"file_name": name})
+        picture = draw_predictions(
+            name, detections, metadata, score_thresh=score_thresh, scale=scale
+        )
+        paths.append(Path(output) / f"{Path(name).stem}.png")
+        Image.fromarray(picture).save(paths[-1])
+    return paths
+
+
+def draw_dataset(
+    predictor: Predictor,
+    output: str,
+    *,
+    max_images: int,
+    score_thresh: float,
+    scale: float = 1.0,
+) -> list[Path]:
+    """Write pictures of ground truth beside predictions for the first test set, and an overview.
+
+    Args:
+        predictor: makes the predictions.
+        output: folder of the pictures; made if needed.
+        max_images: pictures of the test set, taken from its start.
+        score_thresh: lowest score drawn.
+        scale: enlargement.
+
+    Returns:
+        paths of the pictures; the last one is ``overview.png``, several images in one.
+    """
+    name = predictor.test_datasets[0]
+    dicts = DatasetCatalog.get(name)[:max_images]
+    metadata = MetadataCatalog.get(name)
+    Path(output).mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    rows: list[np.ndarray] = []
+    for item in tqdm(dicts, desc="Drawing", unit="image"):
+        detections = predictor(item)
+        truth = with_caption(draw_ground_truth(item, metadata, scale=scale), "ground truth")
+        predicted = with_caption(
+            draw_predictions(
+                item["file_name"], detections, metadata, score_thresh=score_thresh, scale=scale
+            ),
+            f"predictions, score >= {score_thresh:g}",
+        )
+        row = side_by_side([truth, predicted])
+        paths.append(Path(output) / f"{Path(item['file_name']).stem}.png")
+        Image.fromarray(row).save(paths[-1])
+        if len(rows) < _OVERVIEW_ROWS:
+            rows.append(row)
+    paths.append(Path(output) / "overview.png")
+    Image.fromarray(stack(rows)).save(paths[-1])
+    return paths

@@ -1,0 +1,69 @@
+"""Pictures of ground truth and predictions, drawn by Detectron2's Visualizer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from detectron2.data import detection_utils
+from detectron2.structures import Instances
+from detectron2.utils.visualizer import Visualizer
+from PIL import Image, ImageDraw
+
+_CAPTION_HEIGHT = 24
+_MARGIN = 6
+
+
+def draw_predictions(
+    file_name: str, detections: Instances, metadata: Any, *, score_thresh: float, scale: float = 1.0
+) -> np.ndarray:
+    """Draw the detections of an image file that score at least ``score_thresh``.
+
+    Args:
+        file_name: the image.
+        detections: in the file's coordinates.
+        metadata: of a dataset, for class names.
+        score_thresh: lowest score drawn.
+        scale: enlargement of the picture.
+
+    Returns:
+        RGB picture (H, W, 3), uint8.
+    """
+    image = detection_utils.read_image(file_name, format="RGB")
+    shown = detections[detections.scores >= score_thresh]
+    visualizer = Visualizer(image, metadata, scale=scale)
+    return visualizer.draw_instance_predictions(shown).get_image()
+
+
+def draw_ground_truth(
+    dataset_dict: dict[str, Any], metadata: Any, *, scale: float = 1.0
+) -> np.ndarray:
+    """Draw the annotations of a dataset dict; arguments and result as above."""
+    image = detection_utils.read_image(dataset_dict["file_name"], format="RGB")
+    return Visualizer(image, metadata, scale=scale).draw_dataset_dict(dataset_dict).get_image()
+
+
+def with_caption(picture: np.ndarray, caption: str) -> np.ndarray:
+    """Put a line of text above a picture (H, W, 3)."""
+    canvas = Image.new(
+        "RGB", (picture.shape[1], picture.shape[0] + _CAPTION_HEIGHT), color=(255, 255, 255)
+    )
+    canvas.paste(Image.fromarray(picture), (0, _CAPTION_HEIGHT))
+    ImageDraw.Draw(canvas).text((4, 5), caption, fill=(0, 0, 0))
+    return np.asarray(canvas)
+
+
+def side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Put pictures of any size into one row on white."""
+    height = max(picture.shape[0] for picture in pictures)
+    width = sum(picture.shape[1] for picture in pictures) + _MARGIN * (len(pictures) - 1)
+    row = np.full((height, width, 3), 255, dtype=np.uint8)
+    left = 0
+    for picture in pictures:
+        row[: picture.shape[0], left : left + picture.shape[1]] = picture
+        left += picture.shape[1] + _MARGIN
+    return row
+
+
+def stack(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Put pictures below each other on white."""
+    return side_by_side([row.transpose(1, 0, 2) for row in rows]).transpose(1, 0, 2)
