@@ -20,7 +20,6 @@ SCALARS = (bool, int, float, str, tuple)
 def load_yaml(name: str) -> CfgNode:
     cfg = add_vfnet_config(get_cfg())
     cfg.merge_from_file(config_file(name))
-    cfg.MODEL.DEVICE = "cpu"
     return cfg
 
 
@@ -61,6 +60,8 @@ def plain(augmentations) -> list[tuple]:
 @pytest.fixture(scope="module", params=available_configs())
 def twins(request):
     cfg, lazy = load_yaml(request.param), load_lazy(request.param)
+    assert lazy.train.device == cfg.MODEL.DEVICE
+    cfg.MODEL.DEVICE = "cpu"
     return cfg, lazy, build_model(cfg), instantiate(lazy.model)
 
 

@@ -96,7 +96,7 @@ def test_lazy_number_of_classes(dataset, tmp_path):
 
 
 def test_lazy_model_of_another_project(dataset, tmp_path):
-    with pytest.raises(ValueError, match="the config.s model is of class Identity"):
+    with pytest.raises(ValueError, match=r"the config.s model is of class Identity"):
         run_lazy(
             dataset,
             tmp_path,
@@ -139,3 +139,10 @@ def test_more_gpus_than_there_are():
     arguments = argument_parser().parse_args(["--num-gpus", "99"])
     with pytest.raises(ValueError, match="--num-gpus 99, but"):
         launch(print, arguments)
+
+
+def test_evaluation_without_weights(tmp_path):
+    command = ["--config-file", config_file("quick/vfnet_shapes"), "--num-gpus", "0", "--eval-only"]
+    arguments = argument_parser().parse_args([*command, "OUTPUT_DIR", str(tmp_path)])
+    with pytest.raises(ValueError, match=r"need trained weights: set MODEL\.WEIGHTS"):
+        trainer.run(arguments)

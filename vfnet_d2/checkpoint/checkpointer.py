@@ -33,6 +33,24 @@ class CheckedCheckpointer(DetectionCheckpointer):
             )
         return super().load(path, *args, **kwargs)
 
+    def load_for_evaluation(self, path: str, *, resume: bool = False) -> dict[str, Any]:
+        """Load weights that must exist: an evaluation of random weights helps nobody.
+
+        Args:
+            path: of the weights.
+            resume: prefer the last checkpoint of the output folder, if there is one.
+
+        Raises:
+            ValueError: there is nothing to load, or it does not fit.
+            FileNotFoundError: no such file.
+        """
+        if not path and not (resume and self.has_checkpoint()):
+            raise ValueError(
+                "evaluation and prediction need trained weights: set MODEL.WEIGHTS (YAML) or "
+                "train.init_checkpoint (LazyConfig), or --resume with the output folder of a run"
+            )
+        return self.resume_or_load(path, resume=resume)
+
     def _load_model(self, checkpoint: Any) -> Any:
         found = list(checkpoint["model"])
         incompatible = super()._load_model(checkpoint)

@@ -132,4 +132,4 @@ def _box_problem(annotation: dict[str, Any], item: DatasetDict) -> str:
 
 def _has_objects(item: DatasetDict) -> bool:
     """Whether an image has an object that is not a crowd."""
-    return any(not annotation.get("iscrowd", 0) for annotation in item["annotations"])
+    return any(not annotation.get("iscrowd", 0) for annotation in item.get("annotations", []))

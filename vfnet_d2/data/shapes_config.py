@@ -39,10 +39,10 @@ class ShapesConfig:
     min_side: float = 6.0
     max_side: float = 150.0
     median_side: float = 28.0
-    contrast: float = 0.14
+    contrast: float = 0.20
     texture: float = 0.15
-    overlap: float = 0.3
-    max_hidden: float = 0.65
+    overlap: float = 0.1
+    max_hidden: float = 0.5
 
     def __post_init__(self) -> None:
         # In this order: the limits of a value are values that have been found good.

@@ -39,7 +39,8 @@ def draw_files(
         scale: enlargement.
 
     Returns:
-        paths of the pictures.
+        paths of the pictures, in the order of ``files``. Files of one name get numbers, and no
+        picture takes the place of an input file.
 
     Raises:
         FileNotFoundError: an image file does not exist; nothing is written then.
@@ -47,17 +48,28 @@ def draw_files(
     missing = [name for name in files if not os.path.isfile(name)]
     if missing:
         raise FileNotFoundError(f"{len(missing)} input images do not exist, first {missing[0]}")
-    metadata = MetadataCatalog.get(predictor.test_datasets[0])
+    metadata = MetadataCatalog.get(_first_dataset(predictor))
     Path(output).mkdir(parents=True, exist_ok=True)
-    paths = []
+    taken = {Path(name).resolve() for name in files}
+    paths: list[Path] = []
     for name in tqdm(files, desc="Predicting", unit="image"):
         detections = predictor({"file_name": name})
         picture = draw_predictions(
             name, detections, metadata, score_thresh=score_thresh, scale=scale
         )
-        paths.append(Path(output) / f"{Path(name).stem}.png")
+        paths.append(_free_path(Path(output), Path(name).stem, taken))
         Image.fromarray(picture).save(paths[-1])
     return paths
+
+
+def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
+    """Return ``stem.png``, or ``stem_2.png`` and so on where that is taken, and take it."""
+    path, number = folder / f"{stem}.png", 1
+    while path.resolve() in taken:
+        number += 1
+        path = folder / f"{stem}_{number}.png"
+    taken.add(path.resolve())
+    return path
 
 
 def draw_dataset(
@@ -80,7 +92,9 @@ def draw_dataset(
     Returns:
         paths of the pictures; the last one is ``overview.png``, several images in one.
     """
-    name = predictor.test_datasets[0]
+    if max_images < 1:
+        raise ValueError(f"max_images is {max_images}; at least 1 picture is needed")
+    name = _first_dataset(predictor)
     dicts = DatasetCatalog.get(name)[:max_images]
     metadata = MetadataCatalog.get(name)
     Path(output).mkdir(parents=True, exist_ok=True)
@@ -103,3 +117,13 @@ def draw_dataset(
     paths.append(Path(output) / "overview.png")
     Image.fromarray(stack(rows)).save(paths[-1])
     return paths
+
+
+def _first_dataset(predictor: Predictor) -> str:
+    """Name of the test set that has the images or, at least, the class names."""
+    if not predictor.test_datasets:
+        raise ValueError(
+            "the config names no test set: set DATASETS.TEST (YAML) or "
+            "dataloader.test.dataset.names (LazyConfig), which also names the classes"
+        )
+    return predictor.test_datasets[0]

@@ -33,9 +33,10 @@ def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) 
     machines, the processes talk over gloo.
 
     Raises:
-        ValueError: more GPUs are asked for than this machine has, or "auto" as the address of
-            several machines.
+        ValueError: more GPUs are asked for than this machine has, fewer processes than one,
+            processes beside GPUs, or "auto" as the address of several machines.
     """
+    _check_processes(args.num_processes, args.num_gpus)
     if args.num_gpus > 0:
         _check_gpus(args.num_gpus)
         launch_on_gpus(
@@ -56,6 +57,16 @@ def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) 
             raise ValueError("--dist-url auto works on one machine only; name tcp://HOST:PORT")
         url = f"tcp://127.0.0.1:{_free_port()}"
     mp.spawn(_cpu_worker, nprocs=args.num_processes, args=(main, args, url))
+
+
+def _check_processes(num_processes: int, num_gpus: int) -> None:
+    if num_processes < 1:
+        raise ValueError(f"--num-processes {num_processes} must be 1 or more")
+    if num_processes > 1 and num_gpus > 0:
+        raise ValueError(
+            f"--num-processes {num_processes} is for --num-gpus 0, but --num-gpus is {num_gpus} "
+            "(1 unless given); with GPUs there is one process for each"
+        )
 
 
 def _check_gpus(num_gpus: int) -> None:

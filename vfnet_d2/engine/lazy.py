@@ -39,8 +39,8 @@ def build_model(cfg: DictConfig) -> OneStageDetector:
     model = instantiate(cfg.model)
     if not isinstance(model, OneStageDetector):
         raise ValueError(
-            f"the config's model is of class {type(model).__name__}; train_net.py runs this project's "
-            "detectors. Use Detectron2's lazyconfig_train_net.py for others"
+            f"the config's model is of class {type(model).__name__}; train_net.py runs this "
+            "project's detectors. Use Detectron2's lazyconfig_train_net.py for others"
         )
     return model.to(cfg.train.device)
 
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if not args.eval_only:
         return train(cfg, resume=args.resume)
     model = build_model(cfg)
-    CheckedCheckpointer(model, cfg.train.output_dir).resume_or_load(
+    CheckedCheckpointer(model, cfg.train.output_dir).load_for_evaluation(
         cfg.train.init_checkpoint, resume=args.resume
     )
     return evaluate(cfg, model)

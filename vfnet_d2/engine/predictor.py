@@ -67,5 +67,5 @@ def load_predictor(config_file: str, opts: Sequence[str] = ()) -> Predictor:
         model = build_model(cfg)
         weights, names = cfg.MODEL.WEIGHTS, cfg.DATASETS.TEST
         mapper = DatasetMapper(cfg, is_train=False)
-    CheckedCheckpointer(model).load(weights)
+    CheckedCheckpointer(model).load_for_evaluation(weights)
     return Predictor(model, mapper, test_datasets=[names] if isinstance(names, str) else names)

@@ -72,9 +72,11 @@ class AutocastTrainer(SimpleTrainer):
         return {**super().state_dict(), "grad_scaler": self.grad_scaler.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore, also from a run without mixed precision."""
+        """Restore, also from a run of another precision."""
         super().load_state_dict(state_dict)
-        self.grad_scaler.load_state_dict(state_dict.get("grad_scaler", {}))
+        # Full precision writes no loss scale and bfloat16 an empty one; a scaler refuses both.
+        if state_dict.get("grad_scaler"):
+            self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
 
 
 def make_step_trainer(

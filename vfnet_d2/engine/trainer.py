@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     cfg = setup(args)
     if args.eval_only:
         model = Trainer.build_model(cfg)
-        CheckedCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(
+        CheckedCheckpointer(model, save_dir=cfg.OUTPUT_DIR).load_for_evaluation(
             cfg.MODEL.WEIGHTS, resume=args.resume
         )
         results = Trainer.test(cfg, model)

@@ -3,17 +3,34 @@
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from vfnet_d2.layers.star_gather import GatherPlan, gather_plan, star_conv_gather
 from vfnet_d2.layers.star_ops import STAR_CONVS, star_offsets
 
 logger = logging.getLogger(__name__)
 
 # Known to every exporter, so it is what a traced or compiled model gets.
 PORTABLE = "grid_sample"
+
+
+class Stars:
+    """The sampling points of L feature maps, for every star convolution over them.
+
+    Args:
+        offsets: L tensors (N, 18, H, W), see :func:`~vfnet_d2.layers.star_ops.star_offsets`.
+    """
+
+    def __init__(self, offsets: Sequence[Tensor]) -> None:
+        self.offsets = list(offsets)
+
+    @functools.cached_property
+    def plan(self) -> GatherPlan:
+        """What the gather implementation reads, worked out when first asked for."""
+        return gather_plan(self.offsets)
 
 
 class StarConv2d(nn.Module):
@@ -52,11 +69,33 @@ class StarConv2d(nn.Module):
         Returns:
             (N, O, H, W).
         """
-        name = self.implementation
-        if name == "auto":
-            tracing = torch.jit.is_tracing() or torch.compiler.is_compiling()
-            name = PORTABLE if tracing else fastest_star_conv(x.device.type)
-        return STAR_CONVS[name](x, offsets, self.weight)
+        return STAR_CONVS[self._choose(x)](x, offsets, self.weight)
+
+    def forward_levels(self, features: Sequence[Tensor], stars: "Stars") -> list[Tensor]:
+        """Convolve L feature maps with shared weights.
+
+        Args:
+            features: L tensors (N, C, H, W).
+            stars: of the same maps; convolutions that get the same object share its sampling.
+
+        Returns:
+            L tensors (N, O, H, W).
+        """
+        name = self._choose(features[0])
+        if name == "gather":
+            return star_conv_gather(features, stars.plan, self.weight)
+        return [
+            STAR_CONVS[name](x, offsets, self.weight)
+            for x, offsets in zip(features, stars.offsets, strict=True)
+        ]
+
+    def _choose(self, x: Tensor) -> str:
+        """Name of the implementation for this input."""
+        if self.implementation != "auto":
+            return self.implementation
+        if torch.jit.is_tracing() or torch.compiler.is_compiling():
+            return PORTABLE
+        return fastest_star_conv(x.device.type)
 
     def extra_repr(self) -> str:
         """Show channels and implementation when the model is printed."""

@@ -4,11 +4,13 @@ Nine sampling points, read off the predicted distances of a location to the side
 the place of the 3x3 neighbourhood: the location itself, the four points where its row and column
 meet the box, and the four corners.
 
-Two implementations behind one interface:
+Three implementations behind one interface:
 
 - ``"torchvision"``: torchvision's ``deform_conv2d`` kernel.
 - ``"grid_sample"``: ``torch.nn.functional.grid_sample`` and a 1x1 convolution; plain PyTorch,
   deterministic on the CPU and known to every exporter.
+- ``"gather"``: a weighted gather by ``embedding_bag`` and one matrix product, for all levels at
+  once; see :mod:`vfnet_d2.layers.star_gather`. The fastest on CPUs.
 """
 
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
 from vfnet_d2.layers.precision import at_least_float32
+from vfnet_d2.layers.star_gather import gather_plan, star_conv_gather
 
 
 def star_offsets(distances: Tensor) -> Tensor:
@@ -66,7 +69,7 @@ def star_conv_grid_sample(x: Tensor, offsets: Tensor, weight: Tensor) -> Tensor:
     n, c, h, w = x.shape
     with torch.autocast(x.device.type, enabled=False):
         # (N, 9, 2, H*W) -> sampling positions in cells, y and x
-        offsets = offsets.view(n, 9, 2, h * w)
+        offsets = offsets.reshape(n, 9, 2, h * w)
         tap = torch.arange(9, device=x.device)
         cell = torch.arange(h * w, device=x.device)
         row = cell.div(w, rounding_mode="floor") + (tap.div(3, rounding_mode="floor") - 1)[:, None]
@@ -83,8 +86,17 @@ def star_conv_grid_sample(x: Tensor, offsets: Tensor, weight: Tensor) -> Tensor:
     return F.conv2d(sampled, weight.flatten(1)[:, :, None, None])
 
 
+def star_conv_gather_level(x: Tensor, offsets: Tensor, weight: Tensor) -> Tensor:
+    """The same convolution as a weighted gather, for one level.
+
+    Args and result as in :func:`star_conv_torchvision`.
+    """
+    return star_conv_gather([x], gather_plan([offsets]), weight)[0]
+
+
 # (x (N, C, H, W), offsets (N, 18, H, W), weight (O, C, 3, 3)) -> (N, O, H, W), by config name.
 STAR_CONVS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "torchvision": star_conv_torchvision,
     "grid_sample": star_conv_grid_sample,
+    "gather": star_conv_gather_level,
 }

@@ -124,3 +124,40 @@ def suppress_image(
     return Instances(
         image_size, pred_boxes=Boxes(boxes[keep]), scores=scores, pred_classes=classes[keep]
     )
+
+
+def detect(
+    logits: Sequence[Tensor],
+    deltas: Sequence[Tensor],
+    anchors: Sequence[Tensor],
+    image_sizes: Sequence[tuple[int, int]],
+    *,
+    select: Callable[[Tensor], tuple[Tensor, Tensor]],
+    decode: Callable[[Tensor, Tensor], Tensor],
+    suppression: Suppression,
+    max_detections: int,
+) -> list[Instances]:
+    """Detections of each image of a batch.
+
+    Args:
+        logits: L tensors (N, R, K).
+        deltas: L tensors (N, R, 4).
+        anchors: L tensors (R, 4).
+        image_sizes: of the N images without padding.
+        select: see :func:`decode_level`.
+        decode: see :func:`decode_level`.
+        suppression: see :func:`suppress_image`.
+        max_detections: see :func:`suppress_image`.
+    """
+    results = []
+    for image, image_size in enumerate(image_sizes):
+        levels = [
+            decode_level(logit[image], delta[image], anchor, select=select, decode=decode)
+            for logit, delta, anchor in zip(logits, deltas, anchors, strict=True)
+        ]
+        results.append(
+            suppress_image(
+                levels, image_size, suppression=suppression, max_detections=max_detections
+            )
+        )
+    return results

@@ -1,4 +1,4 @@
-"""The two values that travel between the parts of a detector.
+"""The values that travel between the parts of a detector.
 
 Letters, here and everywhere: N images, L FPN levels, A anchors a cell, R anchors of an image over
 all levels, M ground-truth boxes, K classes, P positive anchors, S box stages.
@@ -36,3 +36,21 @@ class Assignment(NamedTuple):
 
     gt_idxs: Tensor
     labels: Tensor
+
+
+class Matches(NamedTuple):
+    """The P positive anchors of a batch and what they answer for.
+
+    Attributes:
+        image: (P,) image of the anchor.
+        anchor: (P,) index of the anchor within the image.
+        gt_boxes: (P, 4) ground-truth boxes in pixels.
+        gt_classes: (P,) their classes.
+        ious: S tensors (P,), IoU of each stage's prediction with the ground truth, detached.
+    """
+
+    image: Tensor
+    anchor: Tensor
+    gt_boxes: Tensor
+    gt_classes: Tensor
+    ious: list[Tensor]

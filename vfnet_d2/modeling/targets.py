@@ -1,10 +1,11 @@
-"""Checks on the ground truth of a batch, before anything is computed from it."""
+"""The ground truth of a batch: checked before anything is computed from it, and looked up."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from detectron2.structures import Instances
+from torch import Tensor
 
 # Resizing rounds box corners; more than this many pixels outside is a mistake in the data.
 BORDER_TOLERANCE = 1.0
@@ -65,3 +66,22 @@ def find_problem(targets: Instances, num_classes: int) -> str:
             f"classes 0 to {num_classes - 1}; set the number of classes to the dataset's"
         )
     return ""
+
+
+def matched_targets(
+    gt_instances: list[Instances], gt_idxs: Tensor, image: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Boxes and classes of P ground-truth objects.
+
+    Args:
+        gt_instances: N ``Instances``.
+        gt_idxs: (P,) number of each object within its image.
+        image: (P,) its image.
+
+    Returns:
+        boxes (P, 4) in pixels and classes (P,).
+    """
+    counts = torch.tensor([0] + [len(x) for x in gt_instances[:-1]])
+    index = gt_idxs + counts.cumsum(0).to(gt_idxs.device)[image]
+    boxes = torch.cat([x.gt_boxes.tensor for x in gt_instances])
+    return boxes[index], torch.cat([x.gt_classes for x in gt_instances])[index]

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from vfnet_d2.layers.conv_tower import ConvTower, conv_norm_relu
 from vfnet_d2.layers.precision import at_least_float32
 from vfnet_d2.layers.scale import Scale
-from vfnet_d2.layers.star_conv import StarConv2d
+from vfnet_d2.layers.star_conv import StarConv2d, Stars
 from vfnet_d2.layers.star_ops import star_offsets
 from vfnet_d2.modeling.heads.registry import HEAD_REGISTRY
 from vfnet_d2.modeling.structures import HeadOutputs
@@ -81,27 +81,36 @@ class VFNetHead(nn.Module):
 
     def forward(self, features: list[Tensor]) -> HeadOutputs:
         """Map L feature maps (N, C, H, W) to logits and the initial and refined boxes."""
-        levels = [
-            self._forward_level(x, box_scale, refine_scale)
-            for x, box_scale, refine_scale in zip(
-                features, self.box_scales, self.refine_scales, strict=True
+        cls_features = [self.cls_tower(x) for x in features]
+        box_features = [self.box_tower(x) for x in features]
+        initial = [
+            _distances(self.box_pred(self.box_conv(x)), scale)
+            for x, scale in zip(box_features, self.box_scales, strict=True)
+        ]
+        stars = Stars([star_offsets(self._star_distances(x)) for x in initial])
+        refined = [
+            _distances(self.refine_pred(F.relu(x)), scale) * start.detach()
+            for x, scale, start in zip(
+                self.refine_star.forward_levels(box_features, stars),
+                self.refine_scales,
+                initial,
+                strict=True,
             )
         ]
-        logits, initial, refined = (list(outputs) for outputs in zip(*levels, strict=True))
+        logits = [
+            self.cls_pred(F.relu(x)) for x in self.cls_star.forward_levels(cls_features, stars)
+        ]
         return HeadOutputs(logits=logits, boxes=[initial, refined])
 
-    def _forward_level(
-        self, x: Tensor, box_scale: nn.Module, refine_scale: nn.Module
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (N, K, H, W), initial and refined boxes (N, 4, H, W) of one level."""
-        cls_features = self.cls_tower(x)
-        box_features = self.box_tower(x)
-        # Distances leave the convolutions' precision here: half precision has whole pixels as its
-        # step on large boxes.
-        initial = box_scale(at_least_float32(self.box_pred(self.box_conv(box_features)))).exp()
-        fixed = initial.detach()
-        offsets = star_offsets(self.anchor_scale * torch.lerp(fixed, initial, self.star_gradient))
-        refine_features = F.relu(self.refine_star(box_features, offsets))
-        refined = refine_scale(at_least_float32(self.refine_pred(refine_features))).exp() * fixed
-        logits = self.cls_pred(F.relu(self.cls_star(cls_features, offsets)))
-        return logits, initial, refined
+    def _star_distances(self, boxes: Tensor) -> Tensor:
+        """Distances in strides whose gradient is ``star_gradient`` of the boxes'."""
+        return self.anchor_scale * torch.lerp(boxes.detach(), boxes, self.star_gradient)
+
+
+def _distances(predicted: Tensor, scale: nn.Module) -> Tensor:
+    """Positive distances or factors (N, 4, H, W) of raw predictions.
+
+    They leave the convolutions' precision here: the step of half precision is a whole pixel on
+    large boxes.
+    """
+    return scale(at_least_float32(predicted)).exp()

@@ -37,14 +37,23 @@ def anchor_grid(anchors: Sequence[Boxes]) -> AnchorGrid:
     for level, boxes in enumerate(anchors):
         if len(boxes) == 0:
             raise ValueError(f"level {level} has no anchors: the feature map is empty")
-    corners = torch.stack([b.tensor[[0, min(1, len(b) - 1), -1]] for b in anchors])  # (L, 3, 4)
-    centres = (corners[..., :2] + corners[..., 2:]).div(2).tolist()
+    figures = torch.stack([_figures(boxes.tensor) for boxes in anchors]).tolist()
     origins, steps, sizes = [], [], []
-    for level, (first, second, last) in enumerate(centres):
-        size, step = _level_grid(level, len(anchors[level]), first, second, last)
-        origins.append(first)
-        steps.append(step)
-        sizes.append(size)
+    for level, (first_x, first_y, second_x, second_y, last_x, last_y, *size) in enumerate(figures):
+        columns, rows = (int(number) for number in size)
+        step_x = second_x - first_x if columns > 1 else 1.0
+        step_y = (last_y - first_y) / (rows - 1) if rows > 1 else 1.0
+        row_major = columns == 1 or second_y == first_y
+        regular = step_x > 0 and step_y > 0 and round((last_x - first_x) / step_x) == columns - 1
+        if columns * rows != len(anchors[level]) or not row_major or not regular:
+            raise ValueError(
+                f"the {len(anchors[level])} anchors of level {level} are not a regular row-major "
+                "grid with one anchor a cell; set one size and one aspect ratio a level in the "
+                "anchor generator"
+            )
+        origins.append((first_x, first_y))
+        steps.append((step_x, step_y))
+        sizes.append((columns, rows))
     device, dtype = anchors[0].tensor.device, anchors[0].tensor.dtype
     counts = torch.tensor([0] + [len(b) for b in anchors[:-1]])
     return AnchorGrid(
@@ -55,17 +64,10 @@ def anchor_grid(anchors: Sequence[Boxes]) -> AnchorGrid:
     )
 
 
-def _level_grid(
-    level: int, count: int, first: list[float], second: list[float], last: list[float]
-) -> tuple[tuple[int, int], tuple[float, float]]:
-    """Columns, rows and steps of a level from its first, second and last centre."""
-    step_x = second[0] - first[0]
-    columns = round((last[0] - first[0]) / step_x) + 1 if step_x > 0 else 1
-    rows = count // columns
-    step_y = (last[1] - first[1]) / (rows - 1) if rows > 1 else 1.0
-    if columns * rows != count or step_x < 0 or (rows > 1 and step_y <= 0):
-        raise ValueError(
-            f"the {count} anchors of level {level} are not a regular row-major grid with one "
-            "anchor a cell; set one size and one aspect ratio a level in the anchor generator"
-        )
-    return (columns, rows), (step_x if columns > 1 else 1.0, step_y)
+def _figures(anchors: Tensor) -> Tensor:
+    """Centres of the first, second and last of the anchors (R, 4), and columns and rows: (8,)."""
+    centres = (anchors[:, :2] + anchors[:, 2:]) / 2
+    corners = centres[[0, min(1, len(centres) - 1), -1]]
+    in_first_column, in_first_row = (centres == centres[0]).sum(0)
+    size = torch.stack([in_first_row, in_first_column])
+    return torch.cat([corners.flatten(), size.to(centres.dtype)])

@@ -7,48 +7,29 @@ A detector is made by plugging parts in; a subclass exists only where a hook dif
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.modeling import Backbone, build_anchor_generator, build_backbone
+from detectron2.modeling import Backbone
 from detectron2.modeling.meta_arch.dense_detector import DenseDetector, permute_to_N_HWA_K
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
 
-from vfnet_d2.components import build_part, lookup_name
+from vfnet_d2.components import lookup_name
 from vfnet_d2.layers.precision import at_least_float32
 from vfnet_d2.layers.reduce_mean import reduce_mean
 from vfnet_d2.losses.box import BoxLoss, paired_iou
-from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY, ClassificationLoss
-from vfnet_d2.modeling.heads.registry import HEAD_REGISTRY
-from vfnet_d2.modeling.matchers.registry import MATCHER_REGISTRY, Matcher
+from vfnet_d2.losses.registry import ClassificationLoss
+from vfnet_d2.modeling.matchers.registry import Matcher
+from vfnet_d2.modeling.meta_arch.parts import parts_from_config
 from vfnet_d2.modeling.postprocess import (
     CANDIDATE_SELECTORS,
     ClasswiseNMS,
-    decode_level,
-    suppress_image,
+    detect,
 )
-from vfnet_d2.modeling.structures import Assignment, HeadOutputs
-from vfnet_d2.modeling.targets import check_targets
-
-
-class Matches(NamedTuple):
-    """The P positive anchors of a batch and what they answer for.
-
-    Attributes:
-        image: (P,) image of the anchor.
-        anchor: (P,) index of the anchor within the image.
-        gt_boxes: (P, 4) ground-truth boxes in pixels.
-        gt_classes: (P,) their classes.
-        ious: S tensors (P,), IoU of each stage's prediction with the ground truth, detached.
-    """
-
-    image: Tensor
-    anchor: Tensor
-    gt_boxes: Tensor
-    gt_classes: Tensor
-    ious: list[Tensor]
+from vfnet_d2.modeling.structures import Assignment, HeadOutputs, Matches
+from vfnet_d2.modeling.targets import check_targets, matched_targets
 
 
 class OneStageDetector(DenseDetector):
@@ -123,36 +104,7 @@ class OneStageDetector(DenseDetector):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Map ``cfg.MODEL.ONE_STAGE`` and Detectron2's own nodes to the constructor's arguments."""
-        node = cfg.MODEL.ONE_STAGE
-        backbone = build_backbone(cfg)
-        shapes = [backbone.output_shape()[name] for name in node.IN_FEATURES]
-        key = "MODEL.ONE_STAGE"
-        return {
-            "backbone": backbone,
-            "head": build_part(
-                HEAD_REGISTRY,
-                node.HEAD,
-                key=f"{key}.HEAD",
-                in_channels=shapes[0].channels,
-                num_classes=node.NUM_CLASSES,
-                num_levels=len(shapes),
-            ),
-            "head_in_features": node.IN_FEATURES,
-            "anchor_generator": build_anchor_generator(cfg, shapes),
-            "matcher": build_part(MATCHER_REGISTRY, node.MATCHER, key=f"{key}.MATCHER"),
-            "cls_loss": build_part(CLS_LOSS_REGISTRY, node.CLS_LOSS, key=f"{key}.CLS_LOSS"),
-            "box_loss": build_part(BOX_LOSS_REGISTRY, node.BOX_LOSS, key=f"{key}.BOX_LOSS"),
-            "num_classes": node.NUM_CLASSES,
-            "box_loss_weights": node.BOX_LOSS_WEIGHTS,
-            "score_thresh": node.SCORE_THRESH,
-            "topk_candidates": node.TOPK_CANDIDATES,
-            "candidate_unit": node.CANDIDATE_UNIT,
-            "nms_thresh": node.NMS_THRESH,
-            "max_detections_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
-            "input_format": cfg.INPUT.FORMAT,
-        }
+        return parts_from_config(cfg)
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """Return losses in training, detections otherwise; see Detectron2's model conventions."""
@@ -198,7 +150,9 @@ class OneStageDetector(DenseDetector):
             ``loss_cls`` and one loss per box stage, scalars.
         """
         image, anchor = torch.nonzero(assignment.labels == 1, as_tuple=True)
-        gt_boxes, gt_classes = _matched(gt_instances, assignment.gt_idxs[image, anchor], image)
+        gt_boxes, gt_classes = matched_targets(
+            gt_instances, assignment.gt_idxs[image, anchor], image
+        )
         predicted = [
             self.box_coder.apply_deltas(stage[image, anchor], anchors[anchor]) for stage in deltas
         ]
@@ -262,39 +216,18 @@ class OneStageDetector(DenseDetector):
             score_thresh=self.score_thresh,
             topk=self.topk_candidates,
         )
-        results = []
-        for index, image_size in enumerate(images.image_sizes):
-            levels = [
-                decode_level(
-                    logit[index],
-                    delta[index],
-                    anchor,
-                    select=select,
-                    decode=self.box_coder.apply_deltas,
-                )
-                for logit, delta, anchor in zip(logits, deltas, anchors, strict=True)
-            ]
-            results.append(
-                suppress_image(
-                    levels,
-                    image_size,
-                    suppression=self.suppression,
-                    max_detections=self.max_detections_per_image,
-                )
-            )
-        return results
+        return detect(
+            logits,
+            deltas,
+            anchors,
+            images.image_sizes,
+            select=select,
+            decode=self.box_coder.apply_deltas,
+            suppression=self.suppression,
+            max_detections=self.max_detections_per_image,
+        )
 
 
 def _flatten(levels: list[Tensor], channels: int) -> Tensor:
     """Join L maps (N, A*channels, H, W) to (N, R, channels), at least float32."""
     return at_least_float32(torch.cat([permute_to_N_HWA_K(x, channels) for x in levels], dim=1))
-
-
-def _matched(
-    gt_instances: list[Instances], gt_idxs: Tensor, image: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Boxes (P, 4) and classes (P,) from indices within their images."""
-    counts = torch.tensor([0] + [len(x) for x in gt_instances[:-1]])
-    index = gt_idxs + counts.cumsum(0).to(gt_idxs.device)[image]
-    boxes = torch.cat([x.gt_boxes.tensor for x in gt_instances])
-    return boxes[index], torch.cat([x.gt_classes for x in gt_instances])[index]

@@ -8,8 +8,8 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.modeling.box_regression import Box2BoxTransformLinear
 from torch import Tensor
 
-from vfnet_d2.modeling.meta_arch.one_stage import Matches, OneStageDetector
-from vfnet_d2.modeling.structures import Assignment
+from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
+from vfnet_d2.modeling.structures import Assignment, Matches
 
 # Keeps a positive with IoU 0 a positive: the varifocal loss reads target 0 as background.
 MIN_IOU = 1e-6

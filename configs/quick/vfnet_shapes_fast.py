@@ -1,0 +1,9 @@
+# The quickstart for the impatient: a third of its iterations.
+#   train_net.py --config-file configs/quick/vfnet_shapes_fast.py --num-gpus 0
+from ..common.solver import cosine_schedule
+from .vfnet_shapes import train
+
+lr_multiplier = cosine_schedule(max_iter=550, warmup=100, warmup_factor=0.01)
+train.max_iter = 550
+train.eval_period = 0
+train.output_dir = "output/vfnet_shapes_fast"

@@ -1,0 +1,45 @@
+"""Fixtures shared by the tests."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers.reference import DATA, Reference, build_reference_model
+
+
+def pytest_configure() -> None:
+    # Processes of pytest-xdist share the cores, and one thread makes sums reproducible.
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def components() -> dict[str, np.ndarray]:
+    """Reference values of single functions: losses, IoU, star offsets, ATSS."""
+    with np.load(DATA / "components.npz") as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+@pytest.fixture(scope="session")
+def reference() -> Reference:
+    """Stored results of the reference VFNet R-50."""
+    return Reference(DATA / "vfnet_r50_fpn.npz")
+
+
+@pytest.fixture(scope="session")
+def reference_model(reference: Reference) -> nn.Module:
+    """Our R-50 filled like the reference, in float32; leave it as it is."""
+    return build_reference_model(reference).eval()
+
+
+@pytest.fixture(scope="session")
+def reference_model64(reference_model: nn.Module) -> nn.Module:
+    """The same in float64; leave it as it is."""
+    return copy.deepcopy(reference_model).double()

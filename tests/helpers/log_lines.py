@@ -1,0 +1,29 @@
+"""Reading what a logger says, whatever earlier tests have set up for it."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class _Keep(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{record.levelname} {record.getMessage()}")
+
+
+@contextmanager
+def log_lines(name: str) -> Iterator[list[str]]:
+    """The lines "LEVEL message" of a logger while the context lasts.
+
+    A run sets up Detectron2's logging, which cuts this package's loggers off from the root, where
+    pytest's own ``caplog`` listens.
+    """
+    logger, keep = logging.getLogger(name), _Keep()
+    logger.addHandler(keep)
+    try:
+        yield keep.lines
+    finally:
+        logger.removeHandler(keep)

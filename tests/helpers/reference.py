@@ -1,0 +1,121 @@
+"""The reference VFNet R-50: its stored results, its inputs and our network filled like it."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
+from torch import Tensor, nn
+
+from tests.helpers.fill_rule import filled
+from vfnet_d2.checkpoint.mmdet_keys import from_mmdet
+from vfnet_d2.config import add_vfnet_config
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests" / "data"
+CONFIG = ROOT / "configs" / "vfnet_R_50_1x.yaml"
+
+# Case A has all ground truth, in B the second image has none, in C no image has any.
+CASES = ("A", "B", "C")
+LOSSES = {"loss_cls": "loss_cls", "loss_bbox": "loss_bbox", "loss_bbox_refine": "loss_bbox_rf"}
+
+
+class Stored(NamedTuple):
+    """A stored map: a part of it, and figures over all of it."""
+
+    part: np.ndarray
+    channels: tuple[int, int]
+    stride: int
+    mean: float
+    std: float
+
+
+class Reference:
+    """The stored results of one network; see the attributes of the same names in the file.
+
+    Args:
+        path: the npz file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with np.load(path) as arrays:
+            self.arrays = {name: arrays[name] for name in arrays.files}
+        self.meta: dict[str, Any] = json.loads(str(self.arrays["meta_json"]))
+
+    def stored(self, name: str) -> Stored:
+        """The map called ``name``."""
+        about = self.meta["arrays"][name]
+        return Stored(
+            self.arrays[name],
+            tuple(about["channels"]),
+            about["stride"],
+            about["mean"],
+            about["std"],
+        )
+
+    def noise(self, name: str) -> float:
+        """Largest difference between the float32 and the float64 run of the reference itself."""
+        return self.meta["fp64_maxabsdiff_and_std"][name][0]
+
+    @cached_property
+    def gradient_names(self) -> list[str]:
+        """Reference names of the trainable parameters, in the order of the stored norms."""
+        return json.loads(str(self.arrays["grad.names"]))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The filled state under our names, without the counters that nobody reads.
+
+        Whether frozen layers have ``num_batches_tracked`` differs between Detectron2's versions.
+        """
+        return {
+            from_mmdet(name): torch.from_numpy(filled(name, shape))
+            for name, shape, dtype in self.meta["state"]
+            if "int" not in dtype
+        }
+
+    def inputs(self, case: str | None = None) -> list[dict[str, Any]]:
+        """Both images as a data loader gives them, with the ground truth of a case."""
+        inputs = []
+        for index, about in enumerate(self.meta["images"]):
+            pixels = torch.from_numpy(self.arrays[f"image{index}"]).permute(2, 0, 1).float()
+            height, width = about["ori"]
+            item: dict[str, Any] = {"image": pixels, "height": height, "width": width}
+            if case is not None:
+                empty = case == "C" or (case == "B" and index == 1)
+                item["instances"] = self.targets(index, empty=empty)
+            inputs.append(item)
+        return inputs
+
+    def targets(self, index: int, *, empty: bool = False) -> Instances:
+        """Ground truth of an image."""
+        rows = np.array(self.meta["gt"][index], np.float32).reshape(-1, 5)[: 0 if empty else None]
+        targets = Instances(tuple(self.meta["images"][index]["hw"]))
+        targets.gt_boxes = Boxes(torch.from_numpy(rows[:, :4].copy()))
+        targets.gt_classes = torch.from_numpy(rows[:, 4]).long()
+        return targets
+
+
+def vfnet_r50_config() -> CfgNode:
+    """The shipped R-50 config, on the CPU and without weights."""
+    cfg = add_vfnet_config(get_cfg())
+    cfg.merge_from_file(str(CONFIG))
+    cfg.MODEL.WEIGHTS = ""
+    cfg.MODEL.DEVICE = "cpu"
+    # One implementation everywhere: what is measured to be fastest differs between machines.
+    cfg.MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV = "grid_sample"
+    return cfg
+
+
+def build_reference_model(reference: Reference) -> nn.Module:
+    """Build our R-50 from the shipped config and fill it by the reference's rule."""
+    model = build_model(vfnet_r50_config())
+    result = model.load_state_dict(reference.state_dict(), strict=False)
+    unfilled = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
+    if unfilled or result.unexpected_keys:
+        raise AssertionError(f"not filled: {unfilled}; unknown: {result.unexpected_keys}")
+    return model

@@ -1,0 +1,96 @@
+"""Tests of vfnet_d2.modeling.backbone.fpn."""
+
+import math
+
+import pytest
+import torch
+from detectron2.modeling import build_backbone
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tests.helpers.small_model import small_config
+from vfnet_d2.layers.batch_norm import FixedStatsBatchNorm2d
+from vfnet_d2.modeling.backbone.fpn import build_fpn
+from vfnet_d2.modeling.backbone.resnet import build_resnet
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    """A narrow pyramid of 32 channels in evaluation mode."""
+    bottom_up = build_resnet(depth=18, stem_channels=8, res2_channels=8)
+    return build_fpn(bottom_up=bottom_up, channels=32).eval()
+
+
+@pytest.fixture(scope="module")
+def image() -> Tensor:
+    """A batch of one image."""
+    return torch.randn(1, 3, 128, 192, generator=torch.Generator().manual_seed(0))
+
+
+def test_names_strides_and_channels_of_the_levels(network: nn.Module) -> None:
+    shapes = network.output_shape()
+    assert {name: shape.stride for name, shape in shapes.items()} == {
+        "p3": 8,
+        "p4": 16,
+        "p5": 32,
+        "p6": 64,
+        "p7": 128,
+    }
+    assert {shape.channels for shape in shapes.values()} == {32}
+
+
+def test_sizes_of_the_maps(network: nn.Module, image: Tensor) -> None:
+    sizes = {name: tuple(level.shape[2:]) for name, level in network(image).items()}
+    assert sizes == {"p3": (16, 24), "p4": (8, 12), "p5": (4, 6), "p6": (2, 3), "p7": (1, 2)}
+
+
+def test_levels_are_made_as_drawn(network: nn.Module, image: Tensor) -> None:
+    """Laterals, nearest upsampling, output convolutions; P6 from P5, P7 from ReLU(P6)."""
+    maps, levels = network.bottom_up(image), network(image)
+    merged = network.fpn_lateral5(maps["res5"])
+    torch.testing.assert_close(levels["p5"], network.fpn_output5(merged))
+    for index in (4, 3):
+        lateral = getattr(network, f"fpn_lateral{index}")(maps[f"res{index}"])
+        merged = lateral + F.interpolate(merged, scale_factor=2, mode="nearest")
+        output = getattr(network, f"fpn_output{index}")(merged)
+        torch.testing.assert_close(levels[f"p{index}"], output)
+    top = network.top_block
+    p6 = F.conv2d(levels["p5"], top.p6.weight, top.p6.bias, stride=2, padding=1)
+    torch.testing.assert_close(levels["p6"], p6)
+    p7 = F.conv2d(F.relu(p6), top.p7.weight, top.p7.bias, stride=2, padding=1)
+    torch.testing.assert_close(levels["p7"], p7)
+
+
+def test_convolutions_start_xavier_uniform_with_bias_zero(network: nn.Module) -> None:
+    convolutions = [
+        *network.lateral_convs,
+        *network.output_convs,
+        network.top_block.p6,
+        network.top_block.p7,
+    ]
+    assert len(convolutions) == 8
+    for convolution in convolutions:
+        outputs, inputs, height, width = convolution.weight.shape
+        limit = math.sqrt(6 / ((inputs + outputs) * height * width))
+        assert convolution.weight.abs().max() <= limit
+        # a uniform distribution's deviation; four standard errors
+        expected = limit / math.sqrt(3)
+        tolerance = 4 / math.sqrt(convolution.weight.numel())
+        assert convolution.weight.std().item() == pytest.approx(expected, rel=tolerance)
+        assert (convolution.bias == 0).all()
+
+
+def test_the_yaml_builder_follows_detectron2_s_keys() -> None:
+    network = build_backbone(
+        small_config(
+            *("MODEL.RESNETS.NORM", "FixedStatsBN", "MODEL.FPN.OUT_CHANNELS", 24),
+            *("MODEL.RESNETS.RES2_OUT_CHANNELS", 8, "MODEL.BACKBONE.FREEZE_AT", 1),
+            *("MODEL.FPN.NORM", "BN"),
+        )
+    )
+    assert network.output_shape()["p3"].channels == 24
+    assert network.bottom_up.output_shape()["res5"].channels == 64
+    assert isinstance(network.bottom_up.res2[0].conv1.norm, FixedStatsBatchNorm2d)
+    assert isinstance(network.fpn_output3.norm, nn.BatchNorm2d)
+    assert not next(network.bottom_up.stem.parameters()).requires_grad
+    assert next(network.bottom_up.res2.parameters()).requires_grad

@@ -1,0 +1,49 @@
+"""What vfnet_d2.modeling.matchers.atss costs: its operations, not its time."""
+
+from typing import Any
+
+import numpy as np
+from detectron2.structures import Boxes, Instances
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.helpers.atss_cases import anchors_over, random_boxes, targets_of
+from vfnet_d2.modeling.matchers.atss import ATSSMatcher
+
+
+class _LargestResult(TorchDispatchMode):
+    """Remember the number of elements of the largest tensor that any operation returns."""
+
+    largest = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for value in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(value, Tensor):
+                self.largest = max(self.largest, value.numel())
+        return result
+
+
+def largest_result(anchors: list[Boxes], target: Instances) -> int:
+    with _LargestResult() as watched:
+        ATSSMatcher()(anchors, [target])
+    return watched.largest
+
+
+def test_no_intermediate_compares_all_boxes_with_all_anchors() -> None:
+    boxes = random_boxes(np.random.default_rng(8), 3000, 800, 1333)
+    anchors = anchors_over(800, 1344)
+    # 3,000 boxes, 5 levels, the cells that can be among the 9 nearest, and x and y of a corner
+    assert largest_result(anchors, targets_of(boxes, (800, 1333))) <= 3000 * 5 * 9 * 9
+    assert sum(len(level) for level in anchors) == 22_400  # a dense matrix has 50 times that
+
+
+def test_intermediates_do_not_grow_with_the_image() -> None:
+    boxes = random_boxes(np.random.default_rng(9), 3000, 400, 400)
+    small, large = (
+        largest_result(anchors_over(side, side), targets_of(boxes, (side, side)))
+        for side in (416, 1664)
+    )
+    assert small == large

@@ -1,0 +1,176 @@
+"""Tests of vfnet_d2.modeling.postprocess."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from detectron2.structures import Instances
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from vfnet_d2.modeling.postprocess import (
+    CANDIDATE_SELECTORS,
+    ClasswiseNMS,
+    Suppression,
+    decode_level,
+    detect,
+    select_pairs,
+    select_points,
+    suppress_image,
+)
+
+SIZE = (80, 100)
+
+
+class KeepAll:
+    """No suppression; remembers what it was given."""
+
+    def __call__(self, boxes: Tensor, scores: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep everything."""
+        self.boxes = boxes
+        return torch.arange(len(boxes)), scores
+
+
+def naive_nms(boxes: Tensor, scores: Tensor, classes: Tensor, threshold: float) -> list[int]:
+    """Greedy suppression within each class, best first."""
+    iou = box_iou(boxes, boxes)
+    kept: list[int] = []
+    for index in scores.argsort(descending=True).tolist():
+        rivals = [k for k in kept if classes[k] == classes[index]]
+        if all(iou[k, index] <= threshold for k in rivals):
+            kept.append(index)
+    return kept
+
+
+def random_candidates(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    corner = 60 * torch.rand(count, 2, generator=generator)
+    boxes = torch.cat([corner, corner + 5 + 30 * torch.rand(count, 2, generator=generator)], dim=1)
+    classes = torch.randint(3, (count,), generator=generator)
+    return boxes, torch.rand(count, generator=generator), classes
+
+
+def finish(
+    boxes: list[list[float]], scores: list[float], classes: list[int], **options: object
+) -> Instances:
+    level = (torch.tensor(boxes), torch.tensor(scores), torch.tensor(classes))
+    defaults = {"suppression": ClasswiseNMS(0.6), "max_detections": 100}
+    return suppress_image([level], SIZE, **(defaults | options))
+
+
+@pytest.mark.parametrize("select", CANDIDATE_SELECTORS.values())
+def test_a_score_equal_to_the_threshold_is_not_enough(select: functools.partial) -> None:
+    scores = torch.tensor([[0.5, 0.25], [0.25 + 1e-6, 0.0]])
+    anchor, category = select(scores, score_thresh=0.25, topk=10)
+    assert sorted(zip(anchor.tolist(), category.tolist(), strict=True)) == [(0, 0), (1, 0)]
+
+
+def test_pairs_are_counted_one_by_one_best_first() -> None:
+    scores = torch.tensor([[0.9, 0.8], [0.7, 0.3], [0.6, 0.1]])
+    anchor, category = select_pairs(scores, score_thresh=0.05, topk=3)
+    assert list(zip(anchor.tolist(), category.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 0)]
+
+
+def test_points_are_counted_with_all_their_classes() -> None:
+    scores = torch.tensor([[0.9, 0.8], [0.7, 0.3], [0.6, 0.1]])
+    anchor, category = select_points(scores, score_thresh=0.05, topk=2)
+    pairs = set(zip(anchor.tolist(), category.tolist(), strict=True))
+    assert pairs == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+@pytest.mark.parametrize("select", CANDIDATE_SELECTORS.values())
+def test_nothing_above_the_threshold_selects_nothing(select: functools.partial) -> None:
+    anchor, category = select(torch.full((4, 3), 0.01), score_thresh=0.05, topk=2)
+    assert len(anchor) == len(category) == 0
+
+
+def test_candidates_are_decoded_with_their_own_anchor() -> None:
+    anchors = torch.tensor([[0.0, 0, 2, 2], [10.0, 10, 12, 12], [20.0, 20, 22, 22]])
+    deltas = torch.tensor([[0.0] * 4, [1.0] * 4, [2.0] * 4])
+    logits = torch.tensor([[-9.0, -9.0], [-9.0, 1.0], [2.0, -9.0]])
+    boxes, scores, classes = decode_level(
+        logits,
+        deltas,
+        anchors,
+        select=functools.partial(select_pairs, score_thresh=0.05, topk=10),
+        decode=lambda delta, anchor: anchor + delta,
+    )
+    assert boxes.tolist() == [[22, 22, 24, 24], [11, 11, 13, 13]]
+    torch.testing.assert_close(scores, torch.tensor([2.0, 1.0]).sigmoid())
+    assert classes.tolist() == [0, 1]
+
+
+def test_boxes_are_clipped_to_the_image() -> None:
+    result = finish([[-5.0, -6, 120, 90]], [0.9], [0])
+    assert result.pred_boxes.tensor.tolist() == [[0, 0, 100, 80]]
+    assert result.image_size == SIZE
+
+
+def test_clipping_precedes_suppression() -> None:
+    # outside the image the boxes differ (IoU 0.5), inside they are the same
+    result = finish([[50.0, 0, 100, 80], [50.0, 0, 150, 80]], [0.9, 0.8], [0, 0])
+    assert result.scores.tolist() == pytest.approx([0.9])
+
+
+def test_empty_boxes_go_before_suppression() -> None:
+    spy = KeepAll()
+    boxes = [[10.0, 10, 20, 20], [30.0, 30, 30, 40], [101.0, 5, 150, 20]]
+    result = finish(boxes, [0.5, 0.9, 0.8], [0, 0, 0], suppression=spy)
+    assert spy.boxes.tolist() == result.pred_boxes.tensor.tolist() == [[10, 10, 20, 20]]
+
+
+def test_the_best_of_all_levels_remain() -> None:
+    levels = [random_candidates(40, seed) for seed in (1, 2)]
+    result = suppress_image(levels, SIZE, suppression=ClasswiseNMS(0.6), max_detections=7)
+    boxes, scores, classes = (torch.cat(parts) for parts in zip(*levels, strict=True))
+    best = naive_nms(boxes, scores, classes, 0.6)[:7]
+    assert torch.equal(result.pred_boxes.tensor, boxes[best])
+    assert torch.equal(result.scores, scores[best])
+    assert torch.equal(result.pred_classes, classes[best])
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("threshold", [0.3, 0.6])
+def test_suppression_is_the_naive_loop(seed: int, threshold: float) -> None:
+    boxes, scores, classes = random_candidates(80, seed)
+    keep, kept_scores = ClasswiseNMS(threshold)(boxes, scores, classes)
+    expected = naive_nms(boxes, scores, classes, threshold)
+    assert len(expected) < 80
+    np.testing.assert_array_equal(keep, expected)
+    assert torch.equal(kept_scores, scores[expected])
+
+
+def test_equal_boxes_of_different_classes_both_stay() -> None:
+    result = finish([[10.0, 10, 50, 50]] * 2, [0.9, 0.8], [0, 1])
+    assert result.pred_classes.tolist() == [0, 1]
+
+
+def test_an_image_without_candidates_has_no_detections() -> None:
+    level = (torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.long))
+    result = suppress_image([level] * 5, SIZE, suppression=ClasswiseNMS(), max_detections=100)
+    assert len(result) == 0 and result.has("pred_boxes") and result.has("scores")
+
+
+def test_each_image_is_detected_with_its_own_predictions_and_size() -> None:
+    # one level of two anchors; the second image sees only the second, and clips it
+    anchors = torch.tensor([[0.0, 0, 10, 10], [20.0, 20, 40, 40]])
+    logits = torch.tensor([[[2.0], [1.0]], [[-9.0], [3.0]]])
+    deltas = torch.zeros(2, 2, 4)
+    first, second = detect(
+        [logits],
+        [deltas],
+        [anchors],
+        [(80, 100), (30, 35)],
+        select=functools.partial(select_pairs, score_thresh=0.05, topk=10),
+        decode=lambda delta, anchor: anchor + delta,
+        suppression=ClasswiseNMS(0.6),
+        max_detections=100,
+    )
+    assert first.pred_boxes.tensor.tolist() == anchors.tolist()
+    assert second.pred_boxes.tensor.tolist() == [[20, 20, 35, 30]]
+    assert (first.image_size, second.image_size) == ((80, 100), (30, 35))
+
+
+def test_suppression_fits_the_protocol() -> None:
+    assert isinstance(ClasswiseNMS(), Suppression)
