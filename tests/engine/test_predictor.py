@@ -64,8 +64,8 @@ def test_both_config_systems_detect_the_same(
 def test_detects_what_the_model_detects_on_an_image_resized_by_hand(
     predictors: dict[str, Predictor], model: nn.Module, image: tuple[str, np.ndarray], kind: str
 ) -> None:
-    # The shorter side becomes 160: 320 x 240 is resized to 213 x 160, in RGB.
-    resized = Image.fromarray(image[1]).resize((213, 160), Image.Resampling.BILINEAR)
+    # The shorter side becomes 224: 320 x 240 is resized to 299 x 224, in RGB.
+    resized = Image.fromarray(image[1]).resize((299, 224), Image.Resampling.BILINEAR)
     pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1)
     with torch.no_grad():
         (expected,) = model([{"image": pixels, "height": 240, "width": 320}])
@@ -73,7 +73,7 @@ def test_detects_what_the_model_detects_on_an_image_resized_by_hand(
     assert_same(found, expected["instances"])
     # In the coordinates of the file: beyond the right edge of the resized image.
     assert found.image_size == (240, 320)
-    assert 213 < found.pred_boxes.tensor[:, 2].max() <= 320
+    assert 299 < found.pred_boxes.tensor[:, 2].max() <= 320
 
 
 def test_is_not_training(predictors: dict[str, Predictor]) -> None:
