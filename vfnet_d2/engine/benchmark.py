@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from detectron2.structures import Boxes, Instances
-from torch import Tensor
 
 from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
 
@@ -66,7 +65,7 @@ def training_step(
     losses = model.forward_training(images, levels, outputs, targets)
     watch.mark("matching and losses")
     optimizer.zero_grad()
-    sum(losses.values(), Tensor.new_zeros(losses["loss_cls"], ())).backward()
+    torch.stack(list(losses.values())).sum().backward()
     watch.mark("backward")
     optimizer.step()
     watch.mark("optimizer")
