@@ -3,6 +3,9 @@
 #   VENV=/other/place    the environment; this Makefile owns it
 #   DEMO_ARGS, TEST_ARGS, BENCH_ARGS    arguments for what is run
 
+# The set pins pip itself: a newer one refuses the index's Detectron2, so do not advertise it.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
 PYTHON ?= python3
 VENV ?= .venv
 TEST_ARGS ?= -n 2

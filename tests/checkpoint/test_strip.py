@@ -32,3 +32,16 @@ def test_a_file_without_a_model_is_refused_and_nothing_written(tmp_path):
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pth does not exist"):
         strip_checkpoint(tmp_path / "nowhere.pth", tmp_path / "out.pth")
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    torch.save({"model": {"a": torch.zeros(2)}}, tmp_path / "in.pth")
+
+    def fill_the_disk(content, path):
+        path.write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(torch, "save", fill_the_disk)
+    with pytest.raises(OSError, match="no space left"):
+        strip_checkpoint(tmp_path / "in.pth", tmp_path / "out.pth")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.pth"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Instances
 from PIL import Image
 
@@ -147,3 +147,30 @@ def test_each_image_is_predicted_once(
     monkeypatch.setattr(Predictor, "__call__", counted)
     draw_dataset(predictor, str(tmp_path), max_images=2, score_thresh=0.3)
     assert seen == files(folder, 2)
+
+
+def test_images_of_one_name_in_two_folders_keep_their_pictures(
+    predictor: Predictor, folder: Path, tmp_path: Path
+) -> None:
+    copies = []
+    for number, name in enumerate(["a/same.png", "b/same.png", "b/overview.png"]):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        Image.open(files(folder, 1)[0]).save(path)
+        copies.append({"file_name": str(path), "image_id": number, "annotations": []})
+    metadata_of = predictor.test_datasets[0]
+    DatasetCatalog.register("copies", lambda: copies)
+    MetadataCatalog.get("copies").set(thing_classes=MetadataCatalog.get(metadata_of).thing_classes)
+    other = Predictor(predictor.model, predictor.mapper, test_datasets=["copies"])
+    try:
+        paths = draw_dataset(other, str(tmp_path / "out"), max_images=3, score_thresh=0.3)
+    finally:
+        DatasetCatalog.remove("copies")
+        MetadataCatalog.remove("copies")
+    assert [path.name for path in paths] == [
+        "same.png",
+        "same_2.png",
+        "overview_2.png",
+        "overview.png",
+    ]
+    assert all(path.exists() for path in paths)

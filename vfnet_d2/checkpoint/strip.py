@@ -30,6 +30,9 @@ def strip_checkpoint(source: str | Path, target: str | Path) -> int:
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.part")
-    torch.save({"model": weights}, scratch)
-    os.replace(scratch, target)
+    try:
+        torch.save({"model": weights}, scratch)
+        os.replace(scratch, target)
+    finally:
+        scratch.unlink(missing_ok=True)
     return target.stat().st_size

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import Boxes, ImageList, Instances
+from torch import Tensor
 
 from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
+from vfnet_d2.modeling.structures import HeadOutputs
 
 Parts = dict[str, float]
 
@@ -50,17 +52,25 @@ class Stopwatch:
         self._last = now
 
 
-def training_step(
-    model: OneStageDetector, optimizer: torch.optim.Optimizer, batch: list[dict[str, Any]]
-) -> Parts:
-    """Run one training step and return the seconds of its parts."""
-    watch = Stopwatch(model.device)
+def _predict(
+    model: OneStageDetector, batch: list[dict[str, Any]], watch: Stopwatch
+) -> tuple[ImageList, list[Tensor], HeadOutputs]:
+    """Images, feature maps and head outputs of a batch, as ``DenseDetector.forward`` makes them."""
     images = model.preprocess_image(batch)
     features = model.backbone(images.tensor)
     levels = [features[name] for name in model.head_in_features]
     watch.mark("backbone and FPN")
     outputs = model.head(levels)
     watch.mark("head")
+    return images, levels, outputs
+
+
+def training_step(
+    model: OneStageDetector, optimizer: torch.optim.Optimizer, batch: list[dict[str, Any]]
+) -> Parts:
+    """Run one training step and return the seconds of its parts."""
+    watch = Stopwatch(model.device)
+    images, levels, outputs = _predict(model, batch, watch)
     targets = [item["instances"].to(model.device) for item in batch]
     losses = model.forward_training(images, levels, outputs, targets)
     watch.mark("matching and losses")
@@ -76,12 +86,7 @@ def training_step(
 def inference(model: OneStageDetector, batch: list[dict[str, Any]]) -> Parts:
     """Run inference and return the seconds of its parts."""
     watch = Stopwatch(model.device)
-    images = model.preprocess_image(batch)
-    features = model.backbone(images.tensor)
-    levels = [features[name] for name in model.head_in_features]
-    watch.mark("backbone and FPN")
-    outputs = model.head(levels)
-    watch.mark("head")
+    images, levels, outputs = _predict(model, batch, watch)
     model.forward_inference(images, levels, outputs)
     watch.mark("post-processing")
     return watch.parts

@@ -90,7 +90,11 @@ def draw_dataset(
         scale: enlargement.
 
     Returns:
-        paths of the pictures; the last one is ``overview.png``, several images in one.
+        paths of the pictures; the last one is ``overview.png``, several images in one. Images of
+        one name in several folders get numbers.
+
+    Raises:
+        ValueError: ``max_images`` is below 1, or the config names no test set.
     """
     if max_images < 1:
         raise ValueError(f"max_images is {max_images}; at least 1 picture is needed")
@@ -100,6 +104,8 @@ def draw_dataset(
     Path(output).mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     rows: list[np.ndarray] = []
+    overview = Path(output) / "overview.png"
+    taken = {overview.resolve()}
     for item in tqdm(dicts, desc="Drawing", unit="image"):
         detections = predictor(item)
         truth = with_caption(draw_ground_truth(item, metadata, scale=scale), "ground truth")
@@ -110,11 +116,11 @@ def draw_dataset(
             f"predictions, score >= {score_thresh:g}",
         )
         row = side_by_side([truth, predicted])
-        paths.append(Path(output) / f"{Path(item['file_name']).stem}.png")
+        paths.append(_free_path(Path(output), Path(item["file_name"]).stem, taken))
         Image.fromarray(row).save(paths[-1])
         if len(rows) < _OVERVIEW_ROWS:
             rows.append(row)
-    paths.append(Path(output) / "overview.png")
+    paths.append(overview)
     Image.fromarray(stack(rows)).save(paths[-1])
     return paths
 

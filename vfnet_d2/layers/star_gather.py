@@ -137,7 +137,7 @@ class _Cells(NamedTuple):
     start: Tensor  # (P, 1) table row of the map's first cell
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=8)  # a batch of large images takes 10 MB
 def _cells(shapes: tuple[tuple[int, int, int], ...], device: torch.device) -> _Cells:
     """Positions of the cells of L maps given as (N, H, W)."""
     parts, start = [], 0
@@ -163,7 +163,8 @@ def _cells(shapes: tuple[tuple[int, int, int], ...], device: torch.device) -> _C
 
 def _neighbours(position: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
     """Linear weights and indices (P, 9, 2) of the cells below and above positions (P, 9)."""
-    below = position.floor()
+    # Detached: only the fraction has a gradient, and a graph through the indices would keep them.
+    below = position.detach().floor()
     fraction = position - below
     cell = torch.stack([below, below + 1], dim=-1)
     inside = (cell >= 0) & (cell < size[..., None])
