@@ -40,6 +40,7 @@ setup(
         "torch>=2.10",
         "torchvision>=0.25",
         "cloudpickle",
+        "defusedxml",
         "fvcore>=0.1.5.post20221221",
         "hydra-core>=1.1",
         "iopath>=0.1.9",
@@ -50,13 +51,16 @@ setup(
         "pillow>=9.1",
         "pycocotools>=2.0.6",
         "PyYAML>=5.1",
+        "safetensors>=0.4",
         "tabulate",
         "tensorboard",
         "termcolor>=1.1",
         "tqdm>4.29",
         "yacs>=0.1.8",
     ],
-    extras_require={"dev": ["mypy", "pre-commit", "pytest>=7", "pytest-xdist", "ruff"]},
+    extras_require={
+        "dev": ["hypothesis", "mypy", "pre-commit", "pytest>=7", "pytest-xdist", "ruff"]
+    },
     classifiers=[
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Image Recognition",

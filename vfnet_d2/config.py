@@ -4,6 +4,8 @@ from detectron2.config import CfgNode
 
 from vfnet_d2.components import defaults_node, kind_node
 from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
+from vfnet_d2.modeling.backbone.fpn import build_fpn
+from vfnet_d2.modeling.box_coders import BOX_CODER_REGISTRY
 from vfnet_d2.modeling.heads.registry import HEAD_REGISTRY
 from vfnet_d2.modeling.matchers.registry import MATCHER_REGISTRY
 from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
@@ -26,10 +28,14 @@ def add_vfnet_config(cfg: CfgNode) -> CfgNode:
     node.NUM_CLASSES = 80
     node.IN_FEATURES = ["p3", "p4", "p5", "p6", "p7"]
     node.HEAD = kind_node(HEAD_REGISTRY, "VFNetHead")
+    node.BOX_CODER = kind_node(BOX_CODER_REGISTRY, "LinearDistances")
     node.MATCHER = kind_node(MATCHER_REGISTRY, "ATSSMatcher")
     node.CLS_LOSS = kind_node(CLS_LOSS_REGISTRY, "VarifocalLoss")
     node.BOX_LOSS = kind_node(BOX_LOSS_REGISTRY, "GIoULoss")
     cfg.MODEL.ONE_STAGE = node
+
+    pyramid = defaults_node(build_fpn)
+    cfg.MODEL.FPN.TOP_INPUT, cfg.MODEL.FPN.TOP_RELU = pyramid.TOP_INPUT, pyramid.TOP_RELU
 
     cfg.SOLVER.OPTIMIZER = "SGD"
     cfg.SOLVER.AMP.PRECISION = "float16"

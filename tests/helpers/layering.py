@@ -24,6 +24,7 @@ LAYERS = {
     "losses": 0,
     "components": 0,
     "modeling.structures": 0,
+    "modeling.stages": 1,
     "modeling.targets": 1,
     "modeling.postprocess": 1,
     "modeling.box_coders": 1,

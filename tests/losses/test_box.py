@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.ops import box_iou, generalized_box_iou_loss
 
-from vfnet_d2.losses.box import BoxLoss, GIoULoss, giou_loss, paired_iou
+from vfnet_d2.losses.box import BoxLoss, GIoULoss, SmoothL1Loss, giou_loss, paired_iou
 
 # Reference losses ran with this factor.
 LOSS_WEIGHT = 1.5
@@ -99,3 +99,20 @@ def test_the_module_fits_the_protocol() -> None:
     assert isinstance(loss, BoxLoss)
     boxes = torch.tensor([[0.0, 0, 2, 2], [1.0, 1, 3, 3]])
     assert loss(boxes, boxes.flip(0)).shape == (2,)
+
+
+@pytest.mark.parametrize("loss", [GIoULoss(), SmoothL1Loss()])
+def test_losses_follow_the_protocol(loss: torch.nn.Module) -> None:
+    assert isinstance(loss, BoxLoss)
+    assert loss(torch.rand(7, 4), torch.rand(7, 4)).shape == (7,)
+
+
+def test_smooth_l1_is_quadratic_below_beta_and_linear_above() -> None:
+    # differences .5, .1, 0 and -2 with beta .2: .5 - .1, .01 / .4, 0, 2 - .1
+    predicted, target = torch.tensor([[0.5, 0.1, 0.0, -2.0]]), torch.zeros(1, 4)
+    assert SmoothL1Loss(beta=0.2)(predicted, target).item() == pytest.approx(0.4 + 0.025 + 1.9)
+
+
+def test_smooth_l1_without_beta_is_the_absolute_difference() -> None:
+    predicted, target = torch.tensor([[0.5, 0.1, 0.0, -2.0]]), torch.zeros(1, 4)
+    assert SmoothL1Loss()(predicted, target).item() == pytest.approx(2.6)

@@ -174,3 +174,20 @@ def test_each_image_is_detected_with_its_own_predictions_and_size() -> None:
 
 def test_suppression_fits_the_protocol() -> None:
     assert isinstance(ClasswiseNMS(), Suppression)
+
+
+def test_quality_ranks_what_the_class_score_selects() -> None:
+    # both pass the threshold by class score; the better class score has the worse quality
+    logits = torch.tensor([[2.0], [1.0], [-4.0]])
+    quality = torch.tensor([-1.0, 3.0, 9.0])
+    _, scores, _ = decode_level(
+        logits,
+        torch.zeros(3, 4),
+        torch.zeros(3, 4),
+        quality,
+        select=functools.partial(select_pairs, score_thresh=0.5, topk=10),
+        decode=lambda deltas, anchors: deltas,
+    )
+    sigmoid = [1 / (1 + np.exp(-x)) for x in (2.0, 1.0, -1.0, 3.0)]
+    expected = [sigmoid[0] * sigmoid[2], sigmoid[1] * sigmoid[3]]
+    assert scores.tolist() == pytest.approx(expected)

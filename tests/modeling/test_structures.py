@@ -13,4 +13,7 @@ def test_fields_of_the_seam_between_matcher_and_detector() -> None:
 
 
 def test_fields_of_the_hooks_argument() -> None:
-    assert Matches._fields == ("image", "anchor", "gt_boxes", "gt_classes", "ious")
+    assert Matches._fields == (
+        *("image", "anchor", "anchor_boxes"),
+        *("gt_boxes", "gt_classes", "ious"),
+    )

@@ -6,7 +6,13 @@ import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
-from vfnet_d2.modeling.targets import check_targets, matched_targets
+from vfnet_d2.modeling.targets import (
+    centerness,
+    check_targets,
+    count_at_least_one_an_image,
+    count_positives,
+    matched_targets,
+)
 
 GOOD = [10.0, 20.0, 60.0, 50.0]
 
@@ -109,3 +115,16 @@ def test_no_match_finds_nothing() -> None:
     none = torch.zeros(0, dtype=torch.long)
     found, classes = matched_targets([item()["instances"]] * 2, none, none)
     assert found.shape == (0, 4) and classes.shape == (0,)
+
+
+def test_centerness_by_hand() -> None:
+    # the centre (30, 20) in the box (20, 0, 80, 40): left 10, right 50, above 20, below 20
+    anchors = torch.tensor([[22.0, 12.0, 38.0, 28.0]])
+    boxes = torch.tensor([[20.0, 0.0, 80.0, 40.0]])
+    assert centerness(anchors, boxes).item() == pytest.approx((10 / 50 * 20 / 20) ** 0.5)
+
+
+def test_positives_are_counted_over_the_batch_or_one_at_least_an_image() -> None:
+    labels = torch.tensor([[1, 1, 0], [0, -1, 0], [-1, 1, 1]])
+    assert count_positives(labels).item() == 4
+    assert count_at_least_one_an_image(labels).item() == 2 + 1 + 2

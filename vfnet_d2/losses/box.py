@@ -1,11 +1,12 @@
-"""IoU of box pairs and the GIoU loss.
+"""IoU of box pairs, and the GIoU and smooth-L1 losses.
 
 Boxes are (P, 4) tensors in xyxy order and pixels; row i of one belongs to row i of the other.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
+from fvcore.nn import smooth_l1_loss
 from torch import Tensor, nn
 
 from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY
@@ -16,10 +17,15 @@ GIOU_EPS = 1e-7
 
 @runtime_checkable
 class BoxLoss(Protocol):
-    """Seam: loss of P predicted boxes, unreduced; weights and normaliser come from the detector."""
+    """Seam: loss of P predicted boxes, unreduced; weights and normaliser come from the detector.
+
+    ``encoded`` says what it compares: deltas in the box coder's encoding (True) or boxes in pixels.
+    """
+
+    encoded: ClassVar[bool]
 
     def __call__(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """Map predicted and target boxes (P, 4) to losses (P,)."""
+        """Map predicted and target boxes or deltas (P, 4) to losses (P,)."""
         ...
 
 
@@ -68,6 +74,27 @@ def giou_loss(predicted: Tensor, target: Tensor, *, eps: float = GIOU_EPS) -> Te
 class GIoULoss(nn.Module):
     """Shell of :func:`giou_loss` for configs."""
 
+    encoded: ClassVar[bool] = False
+
     def forward(self, predicted: Tensor, target: Tensor) -> Tensor:
         """Map boxes (P, 4) and (P, 4) to losses (P,)."""
         return giou_loss(predicted, target)
+
+
+@BOX_LOSS_REGISTRY.register()
+class SmoothL1Loss(nn.Module):
+    """fvcore's smooth-L1 loss of encoded boxes, summed over the four numbers of a box.
+
+    Args:
+        beta: differences below it cost quadratically; 0 makes it the L1 loss.
+    """
+
+    encoded: ClassVar[bool] = True
+
+    def __init__(self, *, beta: float = 0.0) -> None:
+        super().__init__()
+        self.beta = beta
+
+    def forward(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """Map deltas (P, 4) and (P, 4) to losses (P,)."""
+        return smooth_l1_loss(predicted, target, beta=self.beta, reduction="none").sum(dim=1)

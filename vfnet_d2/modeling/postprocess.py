@@ -75,6 +75,7 @@ def decode_level(
     logits: Tensor,
     deltas: Tensor,
     anchors: Tensor,
+    quality: Tensor | None = None,
     *,
     select: Callable[[Tensor], tuple[Tensor, Tensor]],
     decode: Callable[[Tensor, Tensor], Tensor],
@@ -85,6 +86,8 @@ def decode_level(
         logits: (R, K) before the sigmoid.
         deltas: (R, 4) in the box coder's encoding.
         anchors: (R, 4) in pixels.
+        quality: (R,) before the sigmoid; what is selected by class score alone is then ranked by
+            class score times quality.
         select: a candidate selector with its arguments bound.
         decode: the box coder's ``apply_deltas``.
 
@@ -93,7 +96,10 @@ def decode_level(
     """
     scores = logits.sigmoid()
     anchor, category = select(scores)
-    return decode(deltas[anchor], anchors[anchor]), scores[anchor, category], category
+    chosen = scores[anchor, category]
+    if quality is not None:
+        chosen = chosen * quality[anchor].sigmoid()
+    return decode(deltas[anchor], anchors[anchor]), chosen, category
 
 
 def suppress_image(
@@ -132,6 +138,7 @@ def detect(
     anchors: Sequence[Tensor],
     image_sizes: Sequence[tuple[int, int]],
     *,
+    quality: Sequence[Tensor] | None = None,
     select: Callable[[Tensor], tuple[Tensor, Tensor]],
     decode: Callable[[Tensor, Tensor], Tensor],
     suppression: Suppression,
@@ -144,6 +151,7 @@ def detect(
         deltas: L tensors (N, R, 4).
         anchors: L tensors (R, 4).
         image_sizes: of the N images without padding.
+        quality: L tensors (N, R), or None.
         select: see :func:`decode_level`.
         decode: see :func:`decode_level`.
         suppression: see :func:`suppress_image`.
@@ -151,9 +159,11 @@ def detect(
     """
     results = []
     for image, image_size in enumerate(image_sizes):
+        parts = [[x[image] for x in kind] for kind in (logits, deltas)] + [list(anchors)]
+        if quality is not None:
+            parts.append([x[image] for x in quality])
         levels = [
-            decode_level(logit[image], delta[image], anchor, select=select, decode=decode)
-            for logit, delta, anchor in zip(logits, deltas, anchors, strict=True)
+            decode_level(*level, select=select, decode=decode) for level in zip(*parts, strict=True)
         ]
         results.append(
             suppress_image(

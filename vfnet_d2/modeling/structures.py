@@ -39,18 +39,20 @@ class Assignment(NamedTuple):
 
 
 class Matches(NamedTuple):
-    """The P positive anchors of a batch and what they answer for.
+    """The P positive anchors of a batch in one box stage, and what they answer for.
 
     Attributes:
         image: (P,) image of the anchor.
         anchor: (P,) index of the anchor within the image.
+        anchor_boxes: (P, 4) the anchor itself in pixels.
         gt_boxes: (P, 4) ground-truth boxes in pixels.
         gt_classes: (P,) their classes.
-        ious: S tensors (P,), IoU of each stage's prediction with the ground truth, detached.
+        ious: (P,) IoU of the stage's prediction with the ground truth, detached.
     """
 
     image: Tensor
     anchor: Tensor
+    anchor_boxes: Tensor
     gt_boxes: Tensor
     gt_classes: Tensor
-    ious: list[Tensor]
+    ious: Tensor

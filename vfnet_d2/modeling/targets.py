@@ -85,3 +85,28 @@ def matched_targets(
     index = gt_idxs + counts.cumsum(0).to(gt_idxs.device)[image]
     boxes = torch.cat([x.gt_boxes.tensor for x in gt_instances])
     return boxes[index], torch.cat([x.gt_classes for x in gt_instances])[index]
+
+
+def centerness(anchors: Tensor, gt_boxes: Tensor) -> Tensor:
+    """How near to the middle of its box each anchor's centre lies (FCOS, ICCV 2019, Eq. 3).
+
+    Args:
+        anchors: (P, 4) in pixels, centres inside the boxes.
+        gt_boxes: (P, 4).
+
+    Returns:
+        (P,) in [0, 1].
+    """
+    centre = (anchors[:, :2] + anchors[:, 2:]) / 2
+    before, after = centre - gt_boxes[:, :2], gt_boxes[:, 2:] - centre
+    return (torch.minimum(before, after) / torch.maximum(before, after)).prod(dim=1).sqrt()
+
+
+def count_positives(labels: Tensor) -> Tensor:
+    """Number of positive anchors of a batch, from labels (N, R)."""
+    return (labels == 1).sum()
+
+
+def count_at_least_one_an_image(labels: Tensor) -> Tensor:
+    """The same, but an image without any counts as one, as mmdet's samplers have it."""
+    return (labels == 1).sum(dim=1).clamp(min=1).sum()

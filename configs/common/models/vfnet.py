@@ -2,13 +2,13 @@
 
 from detectron2.config import LazyCall as L
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
-from detectron2.modeling.box_regression import Box2BoxTransformLinear
 from omegaconf import DictConfig
 
 from vfnet_d2.losses.box import GIoULoss
 from vfnet_d2.losses.varifocal import VarifocalLoss
 from vfnet_d2.modeling.backbone.fpn import build_fpn
 from vfnet_d2.modeling.backbone.resnet import build_resnet
+from vfnet_d2.modeling.box_coders import LinearDistances
 from vfnet_d2.modeling.heads.vfnet_head import VFNetHead
 from vfnet_d2.modeling.matchers.atss import ATSSMatcher
 from vfnet_d2.modeling.meta_arch.vfnet import VFNet
@@ -26,7 +26,7 @@ def vfnet_resnet(*, depth: int = 50, num_classes: int = 80, channels: int = 256)
             strides=[8, 16, 32, 64, 128],
             offset=0.0,
         ),
-        box_coder=L(Box2BoxTransformLinear)(),
+        box_coder=L(LinearDistances)(),
         matcher=L(ATSSMatcher)(),
         cls_loss=L(VarifocalLoss)(),
         box_loss=L(GIoULoss)(),

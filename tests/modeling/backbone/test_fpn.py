@@ -94,3 +94,21 @@ def test_the_yaml_builder_follows_detectron2_s_keys() -> None:
     assert isinstance(network.fpn_output3.norm, nn.BatchNorm2d)
     assert not next(network.bottom_up.stem.parameters()).requires_grad
     assert next(network.bottom_up.res2.parameters()).requires_grad
+
+
+def test_top_levels_from_the_backbone_with_norms_and_without_relu(image: Tensor) -> None:
+    bottom_up = build_resnet(depth=18, stem_channels=8, res2_channels=8)
+    network = build_fpn(
+        bottom_up=bottom_up, channels=32, norm="GN", top_input="res5", top_relu=False
+    ).eval()
+    top, levels = network.top_block, network(image)
+    assert top.p6.bias is None
+    p6 = top.p6.norm(F.conv2d(bottom_up(image)["res5"], top.p6.weight, stride=2, padding=1))
+    torch.testing.assert_close(levels["p6"], p6)
+    p7 = top.p7.norm(F.conv2d(p6, top.p7.weight, stride=2, padding=1))
+    torch.testing.assert_close(levels["p7"], p7)
+
+
+def test_an_unknown_top_input_lists_the_known() -> None:
+    with pytest.raises(ValueError, match=r"MODEL.FPN.TOP_INPUT is 'p4', .*\['p5', 'res5'\]"):
+        build_backbone(small_config("MODEL.FPN.TOP_INPUT", "p4"))

@@ -63,7 +63,9 @@ def hand_made(
     targets.gt_boxes = Boxes(torch.tensor([[0.0, 0, 32, 64]]))
     targets.gt_classes = torch.tensor([3])
     assignment = Assignment(torch.zeros_like(labels, dtype=torch.long), labels)
-    losses = model.losses(anchors, logits, [initial, refined], assignment, [targets] * num_images)
+    losses = model.losses(
+        anchors, logits, [initial, refined], [assignment] * 2, [targets] * num_images
+    )
     return losses, logits
 
 
@@ -124,7 +126,7 @@ def test_boxes_of_both_images_find_their_own_ground_truth() -> None:
     model = small_model().eval()  # running statistics: the images do not see each other
     inputs = [random_input(96, 128, 3, seed=1), random_input(96, 128, 2, seed=2)]
     seen: list[Any] = []
-    model.box_weights = lambda matches, stage: seen.append(matches) or matches.ious[stage]
+    model.box_weights = lambda matches: seen.append(matches) or matches.ious
 
     def run(batch: list[dict[str, Any]]) -> dict[str, Tensor]:
         images = model.preprocess_image(batch)
@@ -134,13 +136,13 @@ def test_boxes_of_both_images_find_their_own_ground_truth() -> None:
 
     with torch.no_grad():
         together, alone = run(inputs), [run([item]) for item in inputs]
-    batch, first, second = (seen[index] for index in (0, 2, 4))
-    assert torch.equal(batch.gt_boxes, torch.cat([first.gt_boxes, second.gt_boxes]))
-    assert torch.equal(batch.gt_classes, torch.cat([first.gt_classes, second.gt_classes]))
     for stage, name in enumerate(("loss_bbox", "loss_bbox_refine")):
-        sums = [matches.ious[stage].sum().clamp(min=1) for matches in (first, second)]
+        batch, first, second = seen[stage::2]
+        assert torch.equal(batch.gt_boxes, torch.cat([first.gt_boxes, second.gt_boxes]))
+        assert torch.equal(batch.gt_classes, torch.cat([first.gt_classes, second.gt_classes]))
+        sums = [matches.ious.sum().clamp(min=1) for matches in (first, second)]
         expected = sum(a[name] * s for a, s in zip(alone, sums, strict=True))
-        total = batch.ious[stage].sum().clamp(min=1)
+        total = batch.ious.sum().clamp(min=1)
         torch.testing.assert_close(together[name], expected / total, rtol=1e-4, atol=1e-6)
 
 

@@ -16,29 +16,23 @@ def model() -> nn.Module:
     return small_model()
 
 
-@pytest.fixture
-def matches() -> Matches:
-    """Two positives; the second's boxes miss the ground truth."""
-    ious = [torch.tensor([0.3, 0.0]), torch.tensor([0.8, 0.0])]
-    index = torch.zeros(2, dtype=torch.long)
-    return Matches(index, index, torch.zeros(2, 4), index, ious)
+def matches_of(*ious: float) -> Matches:
+    """Positives whose boxes have these IoUs."""
+    index = torch.zeros(len(ious), dtype=torch.long)
+    boxes = torch.zeros(len(ious), 4)
+    return Matches(index, index, boxes, boxes, index, torch.tensor(ious))
 
 
 def test_is_registered_under_its_name() -> None:
     assert META_ARCH_REGISTRY.get("VFNet") is VFNet
 
 
-@pytest.mark.parametrize(("stage", "iou"), [(0, 0.3), (1, 0.8)])
-def test_each_stage_is_weighted_by_its_own_iou(
-    stage: int, iou: float, model: nn.Module, matches: Matches
-) -> None:
-    assert model.box_weights(matches, stage).tolist() == pytest.approx([iou, 1e-6])
+def test_a_box_is_weighted_by_its_own_iou_and_never_by_zero(model: nn.Module) -> None:
+    assert model.box_weights(matches_of(0.3, 0.0)).tolist() == pytest.approx([0.3, 1e-6])
 
 
-def test_the_target_is_the_refined_box_s_iou_and_never_zero(
-    model: nn.Module, matches: Matches
-) -> None:
-    assert model.iou_target(matches).tolist() == pytest.approx([0.8, 1e-6])
+def test_the_target_is_the_iou_and_never_zero(model: nn.Module) -> None:
+    assert model.iou_target(matches_of(0.8, 0.0)).tolist() == pytest.approx([0.8, 1e-6])
 
 
 def test_anchors_that_the_star_would_miss_are_refused() -> None:

@@ -3,12 +3,50 @@
 from collections.abc import Sequence
 
 from detectron2.config import CfgNode
-from detectron2.layers import ShapeSpec
+from detectron2.layers import Conv2d, ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from detectron2.modeling.backbone.fpn import FPN, LastLevelP6P7
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
+from vfnet_d2.components import lookup_name
 from vfnet_d2.modeling.backbone.resnet import build_resnet
+
+
+class TopLevels(LastLevelP6P7):
+    """P6 and P7, with the choices that Detectron2's class does not offer.
+
+    Args:
+        in_channels: channels of ``in_feature``.
+        out_channels: channels of both levels.
+        in_feature: what P6 is made from: "p5", or the backbone's "res5".
+        relu: apply a ReLU before the second convolution.
+        norm: norm after each convolution; "" has biases instead.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, in_feature: str, relu: bool, norm: str
+    ) -> None:
+        super().__init__(in_channels, out_channels, in_feature=in_feature)
+        self.relu = relu
+        if norm:
+            self.p6, self.p7 = (
+                Conv2d(
+                    channels,
+                    out_channels,
+                    kernel_size=3,
+                    stride=2,
+                    padding=1,
+                    bias=False,
+                    norm=get_norm(norm, out_channels),
+                )
+                for channels in (in_channels, out_channels)
+            )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map (N, C, H, W) to maps of half and of a quarter of its size."""
+        p6 = self.p6(x)
+        return [p6, self.p7(F.relu(p6) if self.relu else p6)]
 
 
 def build_fpn(
@@ -17,8 +55,10 @@ def build_fpn(
     in_features: Sequence[str] = ("res3", "res4", "res5"),
     channels: int = 256,
     norm: str = "",
+    top_input: str = "p5",
+    top_relu: bool = True,
 ) -> FPN:
-    """Build FPN levels P3-P5 and, by stride-2 convolutions on P5, P6 and P7.
+    """Build FPN levels P3-P5 and, by stride-2 convolutions, P6 and P7.
 
     Weights start Xavier-uniform; Detectron2's own start counts only a convolution's inputs.
 
@@ -27,8 +67,20 @@ def build_fpn(
         in_features: its outputs to use.
         channels: channels of every level.
         norm: norm after each convolution; "" has biases instead.
+        top_input: what P6 is made from, "p5" or "res5".
+        top_relu: apply a ReLU between P6 and P7's convolution.
+
+    Raises:
+        ValueError: unknown ``top_input``.
     """
-    top = LastLevelP6P7(channels, channels, in_feature="p5")
+    inputs = {"p5": channels, "res5": bottom_up.output_shape()["res5"].channels}
+    top = TopLevels(
+        lookup_name(inputs, top_input, key="MODEL.FPN.TOP_INPUT"),
+        channels,
+        in_feature=top_input,
+        relu=top_relu,
+        norm=norm,
+    )
     fpn = FPN(
         bottom_up=bottom_up,
         in_features=list(in_features),
@@ -65,4 +117,6 @@ def build_p3p7_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
         in_features=cfg.MODEL.FPN.IN_FEATURES,
         channels=cfg.MODEL.FPN.OUT_CHANNELS,
         norm=cfg.MODEL.FPN.NORM,
+        top_input=cfg.MODEL.FPN.TOP_INPUT,
+        top_relu=cfg.MODEL.FPN.TOP_RELU,
     )

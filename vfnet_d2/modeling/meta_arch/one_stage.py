@@ -1,8 +1,7 @@
 """The template of a dense one-stage detector: a head, a matcher, losses, post-processing.
 
 A detector is made by plugging parts in; a subclass exists only where a hook differs
-(:meth:`~OneStageDetector.assign`, :meth:`~OneStageDetector.classified`,
-:meth:`~OneStageDetector.box_weights`).
+(the methods marked "Hook").
 """
 
 import functools
@@ -12,24 +11,24 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import Backbone
-from detectron2.modeling.meta_arch.dense_detector import DenseDetector, permute_to_N_HWA_K
+from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vfnet_d2.components import lookup_name
-from vfnet_d2.layers.precision import at_least_float32
 from vfnet_d2.layers.reduce_mean import reduce_mean
-from vfnet_d2.losses.box import BoxLoss, paired_iou
+from vfnet_d2.losses.box import BoxLoss
 from vfnet_d2.losses.registry import ClassificationLoss
 from vfnet_d2.modeling.matchers.registry import Matcher
 from vfnet_d2.modeling.meta_arch.parts import parts_from_config
-from vfnet_d2.modeling.postprocess import (
-    CANDIDATE_SELECTORS,
-    ClasswiseNMS,
-    detect,
-)
+from vfnet_d2.modeling.postprocess import CANDIDATE_SELECTORS, ClasswiseNMS, detect
+from vfnet_d2.modeling.stages import class_targets, flatten, match_stage, per_anchor
 from vfnet_d2.modeling.structures import Assignment, HeadOutputs, Matches
-from vfnet_d2.modeling.targets import check_targets, matched_targets
+from vfnet_d2.modeling.targets import centerness, check_targets, count_positives
+
+# Keeps a positive with IoU 0 a positive: the varifocal loss reads target 0 as background.
+MIN_IOU = 1e-6
 
 
 class OneStageDetector(DenseDetector):
@@ -40,12 +39,12 @@ class OneStageDetector(DenseDetector):
         head: see :class:`~vfnet_d2.modeling.heads.registry.DenseHead`.
         head_in_features: names of the L feature maps the head reads.
         anchor_generator: makes L ``Boxes`` from L feature maps.
-        box_coder: has ``apply_deltas(deltas (P, 4), anchors (P, 4)) -> (P, 4)``.
+        box_coder: see :mod:`vfnet_d2.modeling.box_coders`.
         matcher: see :class:`~vfnet_d2.modeling.matchers.registry.Matcher`.
         cls_loss: see :class:`~vfnet_d2.losses.registry.ClassificationLoss`.
         box_loss: see :class:`~vfnet_d2.losses.box.BoxLoss`.
         num_classes: K.
-        box_loss_weights: one factor per box stage.
+        box_loss_weights: one factor per box stage; a head with fewer stages takes the last ones.
         score_thresh: a detection scores strictly more.
         topk_candidates: candidates kept per level before suppression.
         candidate_unit: what these count, "pairs" of anchor and class, or "points".
@@ -124,18 +123,26 @@ class OneStageDetector(DenseDetector):
         """Compute the losses of a batch, in float32 also under autocast."""
         with torch.autocast(self.device.type, enabled=False):
             anchors = self.anchor_generator(features)
-            logits = _flatten(predictions.logits, self.num_classes)
-            deltas = [_flatten(stage, 4) for stage in predictions.boxes]
-            assignment = self.assign(anchors, gt_instances, predictions)
-            return self.losses(Boxes.cat(anchors).tensor, logits, deltas, assignment, gt_instances)
+            deltas = [flatten(stage, 4) for stage in predictions.boxes]
+            assignments = self.assign(anchors, gt_instances, deltas)
+            return self.losses(
+                Boxes.cat(anchors).tensor,
+                flatten(predictions.logits, self.num_classes),
+                deltas,
+                assignments,
+                gt_instances,
+                quality=flatten(predictions.quality, 1)[..., 0] if predictions.quality else None,
+            )
 
     def losses(
         self,
         anchors: Tensor,
         logits: Tensor,
         deltas: list[Tensor],
-        assignment: Assignment,
+        assignments: list[Assignment],
         gt_instances: list[Instances],
+        *,
+        quality: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Compute the losses from flattened predictions.
 
@@ -143,62 +150,76 @@ class OneStageDetector(DenseDetector):
             anchors: (R, 4) in pixels.
             logits: (N, R, K).
             deltas: S tensors (N, R, 4).
-            assignment: of the N x R anchors.
+            assignments: of the N x R anchors, one per box stage; the last one also classifies.
             gt_instances: N ``Instances``.
+            quality: (N, R) before the sigmoid, of heads that predict one.
 
         Returns:
-            ``loss_cls`` and one loss per box stage, scalars.
+            ``loss_cls``, one loss per box stage and, with ``quality``, ``loss_centerness``.
         """
-        image, anchor = torch.nonzero(assignment.labels == 1, as_tuple=True)
-        gt_boxes, gt_classes = matched_targets(
-            gt_instances, assignment.gt_idxs[image, anchor], image
-        )
-        predicted = [
-            self.box_coder.apply_deltas(stage[image, anchor], anchors[anchor]) for stage in deltas
+        stages = [
+            match_stage(anchors, *stage, gt_instances, coder=self.box_coder, loss=self.box_loss)
+            for stage in zip(deltas, assignments, strict=True)
         ]
-        ious = [paired_iou(boxes.detach(), gt_boxes) for boxes in predicted]
-        matches = Matches(image, anchor, gt_boxes, gt_classes, ious)
-        weights = [self.box_weights(matches, stage) for stage in range(len(deltas))]
+        last, (matches, _) = assignments[-1], stages[-1]
+        weights = [self.box_weights(matches) for matches, _ in stages]
         # One collective for all normalisers, on every step and every rank.
-        sums = [logits.new_tensor(float(len(image)))] + [weight.sum() for weight in weights]
-        normalizers = reduce_mean(torch.stack(sums)).clamp(min=1)
+        sums = [self.cls_normalizer(last.labels)] + [
+            self.box_normalizer(assignment.labels, weight)
+            for assignment, weight in zip(assignments, weights, strict=True)
+        ]
+        normalizers = reduce_mean(torch.stack([x.to(logits.dtype) for x in sums])).clamp(min=1)
 
-        counted = self.classified(assignment)
-        targets = self.cls_targets(matches, logits)
+        counted = self.classified(last)
+        score = self.iou_target(matches) if self.cls_loss.iou_aware else 1.0
+        targets = class_targets(matches, score, logits)
         losses = {"loss_cls": self.cls_loss(logits[counted], targets[counted]) / normalizers[0]}
-        for stage, boxes in enumerate(predicted):
-            loss = (self.box_loss(boxes, gt_boxes) * weights[stage]).sum()
-            scale = self.box_loss_weights[stage] / normalizers[stage + 1]
-            losses[self.BOX_LOSS_NAMES[stage]] = loss * scale
+        # A detector with one box stage gives it the last stage's weight.
+        factors = self.box_loss_weights[-len(stages) :]
+        for stage, (_, loss) in enumerate(stages):
+            scale = factors[stage] / normalizers[stage + 1]
+            losses[self.BOX_LOSS_NAMES[stage]] = (loss * weights[stage]).sum() * scale
+        if quality is not None:
+            predicted, wanted = quality[last.labels == 1], self.quality_targets(matches)
+            entropy = F.binary_cross_entropy_with_logits(predicted, wanted, reduction="sum")
+            losses["loss_centerness"] = entropy / normalizers[0]
         return losses
 
     def assign(
-        self, anchors: list[Boxes], gt_instances: list[Instances], predictions: HeadOutputs
-    ) -> Assignment:
-        """Hook: which anchor answers for which box. Default: the matcher, on anchors alone."""
-        del predictions
-        return self.matcher(anchors, gt_instances)
+        self, anchors: list[Boxes], gt_instances: list[Instances], deltas: list[Tensor]
+    ) -> list[Assignment]:
+        """Hook: which anchor answers for which box, per stage. Default: the matcher, for all."""
+        return [self.matcher(anchors, gt_instances)] * len(deltas)
 
     def classified(self, assignment: Assignment) -> Tensor:
-        """Hook: (N, R) mask of the anchors that the classification loss counts."""
+        """Hook: (N, R) mask of the anchors that the classification loss counts.
+
+        Default: IoU-aware losses train all, the batch's padding as background; focal loss skips
+        those that take no part.
+        """
+        if self.cls_loss.iou_aware:
+            return torch.ones_like(assignment.labels, dtype=torch.bool)
         return assignment.labels >= 0
 
-    def box_weights(self, matches: Matches, stage: int) -> Tensor:
-        """Hook: (P,) weights of a stage's box losses; the loss is divided by their sum."""
-        return torch.ones_like(matches.ious[stage])
+    def cls_normalizer(self, labels: Tensor) -> Tensor:
+        """Hook: what the classification and quality losses are divided by, of labels (N, R)."""
+        return count_positives(labels)
 
-    def cls_targets(self, matches: Matches, logits: Tensor) -> Tensor:
-        """Targets (N, R, K): 0, and at each positive's class 1 or the IoU of its last box."""
-        targets = torch.zeros_like(logits)
-        quality = torch.ones_like(matches.ious[-1])
-        if self.cls_loss.iou_aware:
-            quality = self.iou_target(matches)
-        targets[matches.image, matches.anchor, matches.gt_classes] = quality
-        return targets
+    def box_normalizer(self, labels: Tensor, weights: Tensor) -> Tensor:
+        """Hook: what a stage's box losses are divided by, of labels (N, R) and weights (P,)."""
+        return weights.sum()
+
+    def box_weights(self, matches: Matches) -> Tensor:
+        """Hook: (P,) weights of a stage's box losses."""
+        return torch.ones_like(matches.ious)
+
+    def quality_targets(self, matches: Matches) -> Tensor:
+        """Hook: (P,) what the quality branch of a head should predict. Default: centerness."""
+        return centerness(matches.anchor_boxes, matches.gt_boxes)
 
     def iou_target(self, matches: Matches) -> Tensor:
-        """Hook: (P,) IoU-aware classification scores (IACS) of the positives."""
-        return matches.ious[-1]
+        """Hook: (P,) IoU-aware classification scores (IACS). Default: the IoU, never 0."""
+        return matches.ious.clamp(min=MIN_IOU)
 
     # -- inference --------------------------------------------------------------------------------
 
@@ -207,27 +228,22 @@ class OneStageDetector(DenseDetector):
     ) -> list[Instances]:
         """Return the detections of each image, in the coordinates of the network's input."""
         anchors = [boxes.tensor for boxes in self.anchor_generator(features)]
-        logits = [
-            permute_to_N_HWA_K(at_least_float32(x), self.num_classes) for x in predictions.logits
-        ]
-        deltas = [permute_to_N_HWA_K(at_least_float32(x), 4) for x in predictions.boxes[-1]]
+        logits = per_anchor(predictions.logits, self.num_classes)
+        deltas = per_anchor(predictions.boxes[-1], 4)
+        quality = None
+        if predictions.quality is not None:
+            quality = [x[..., 0] for x in per_anchor(predictions.quality, 1)]
         select = functools.partial(
-            self.select,
-            score_thresh=self.score_thresh,
-            topk=self.topk_candidates,
+            self.select, score_thresh=self.score_thresh, topk=self.topk_candidates
         )
         return detect(
             logits,
             deltas,
             anchors,
             images.image_sizes,
+            quality=quality,
             select=select,
             decode=self.box_coder.apply_deltas,
             suppression=self.suppression,
             max_detections=self.max_detections_per_image,
         )
-
-
-def _flatten(levels: list[Tensor], channels: int) -> Tensor:
-    """Join L maps (N, A*channels, H, W) to (N, R, channels), at least float32."""
-    return at_least_float32(torch.cat([permute_to_N_HWA_K(x, channels) for x in levels], dim=1))

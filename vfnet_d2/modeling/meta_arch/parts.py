@@ -7,11 +7,13 @@ from detectron2.modeling import build_anchor_generator, build_backbone
 
 from vfnet_d2.components import build_part
 from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
+from vfnet_d2.modeling.box_coders import BOX_CODER_REGISTRY
 from vfnet_d2.modeling.heads.registry import HEAD_REGISTRY
 from vfnet_d2.modeling.matchers.registry import MATCHER_REGISTRY
 
 # Parts that need nothing but their own config node, and settings that the node holds itself.
 PARTS = {
+    "box_coder": BOX_CODER_REGISTRY,
     "matcher": MATCHER_REGISTRY,
     "cls_loss": CLS_LOSS_REGISTRY,
     "box_loss": BOX_LOSS_REGISTRY,
@@ -27,10 +29,7 @@ SETTINGS = (
 
 
 def parts_from_config(cfg: CfgNode) -> dict[str, Any]:
-    """Map ``cfg.MODEL.ONE_STAGE`` and Detectron2's own nodes to the template's arguments.
-
-    The box coder is not among them: it belongs to a detector's box encoding.
-    """
+    """Map ``cfg.MODEL.ONE_STAGE`` and Detectron2's own nodes to the template's arguments."""
     node = cfg.MODEL.ONE_STAGE
     backbone = build_backbone(cfg)
     shapes = [backbone.output_shape()[name] for name in node.IN_FEATURES]

@@ -2,17 +2,11 @@
 
 from typing import Any
 
-import torch
-from detectron2.config import CfgNode
 from detectron2.modeling import META_ARCH_REGISTRY
-from detectron2.modeling.box_regression import Box2BoxTransformLinear
 from torch import Tensor
 
-from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
-from vfnet_d2.modeling.structures import Assignment, Matches
-
-# Keeps a positive with IoU 0 a positive: the varifocal loss reads target 0 as background.
-MIN_IOU = 1e-6
+from vfnet_d2.modeling.meta_arch.one_stage import MIN_IOU, OneStageDetector
+from vfnet_d2.modeling.structures import Matches
 
 
 @META_ARCH_REGISTRY.register()
@@ -31,11 +25,6 @@ class VFNet(OneStageDetector):
         super().__init__(*args, **kwargs)
         self._check_anchor_scale()
 
-    @classmethod
-    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Add the box coder to the template's arguments."""
-        return {**super().from_config(cfg), "box_coder": Box2BoxTransformLinear()}
-
     def _check_anchor_scale(self) -> None:
         scale = self.head.anchor_scale
         generator: Any = self.anchor_generator
@@ -48,16 +37,6 @@ class VFNet(OneStageDetector):
                     f"{scale:g} x the strides, or the head's anchor_scale to the sizes"
                 )
 
-    def classified(self, assignment: Assignment) -> Tensor:
-        """IoU-aware losses train the batch's padding as background; focal loss skips it."""
-        if self.cls_loss.iou_aware:
-            return torch.ones_like(assignment.labels, dtype=torch.bool)
-        return super().classified(assignment)
-
-    def box_weights(self, matches: Matches, stage: int) -> Tensor:
+    def box_weights(self, matches: Matches) -> Tensor:
         """Weight each positive by the IoU of that stage's own box."""
-        return matches.ious[stage].clamp(min=MIN_IOU)
-
-    def iou_target(self, matches: Matches) -> Tensor:
-        """IoU of the refined box, never 0."""
-        return matches.ious[-1].clamp(min=MIN_IOU)
+        return matches.ious.clamp(min=MIN_IOU)

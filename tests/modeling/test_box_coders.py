@@ -1,0 +1,42 @@
+"""Tests of vfnet_d2.modeling.box_coders."""
+
+import math
+
+import pytest
+import torch
+
+from vfnet_d2.modeling.box_coders import (
+    BOX_CODER_REGISTRY,
+    CentreSizeDeltas,
+    LinearDistances,
+    LogDistances,
+)
+
+# an anchor of side 40 around (20, 20), and a box whose sides lie 10, 15, 60 and 5 from there
+ANCHOR = torch.tensor([[0.0, 0.0, 40.0, 40.0]])
+BOX = torch.tensor([[10.0, 5.0, 80.0, 25.0]])
+
+
+def test_linear_distances_are_in_units_of_the_anchor_s_side() -> None:
+    deltas = LinearDistances().get_deltas(ANCHOR, BOX)
+    assert deltas[0].tolist() == pytest.approx([10 / 40, 15 / 40, 60 / 40, 5 / 40])
+
+
+def test_log_distances_are_their_logarithms() -> None:
+    deltas = LogDistances().get_deltas(ANCHOR, BOX)
+    expected = [math.log(d / 40) for d in (10, 15, 60, 5)]
+    assert deltas[0].tolist() == pytest.approx(expected)
+
+
+def test_centre_size_deltas_by_hand() -> None:
+    # the box's centre is (45, 15), its sides 70 and 20
+    deltas = CentreSizeDeltas(weights=(10.0, 10.0, 5.0, 5.0)).get_deltas(ANCHOR, BOX)
+    expected = [10 * 25 / 40, 10 * -5 / 40, 5 * math.log(70 / 40), 5 * math.log(20 / 40)]
+    assert deltas[0].tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["LinearDistances", "LogDistances", "CentreSizeDeltas"])
+def test_decoding_undoes_encoding(name: str) -> None:
+    coder = BOX_CODER_REGISTRY.get(name)()
+    decoded = coder.apply_deltas(coder.get_deltas(ANCHOR, BOX), ANCHOR)
+    torch.testing.assert_close(decoded, BOX)

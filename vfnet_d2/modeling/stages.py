@@ -1,0 +1,64 @@
+"""From a head's maps to predictions per anchor, and from these to the losses of a box stage."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
+from detectron2.structures import Instances
+from torch import Tensor
+
+from vfnet_d2.layers.precision import at_least_float32
+from vfnet_d2.losses.box import BoxLoss, paired_iou
+from vfnet_d2.modeling.structures import Assignment, Matches
+from vfnet_d2.modeling.targets import matched_targets
+
+
+def per_anchor(levels: Sequence[Tensor], channels: int) -> list[Tensor]:
+    """Turn L maps (N, A*channels, H, W) into (N, H*W*A, channels), at least float32."""
+    return [permute_to_N_HWA_K(at_least_float32(level), channels) for level in levels]
+
+
+def flatten(levels: Sequence[Tensor], channels: int) -> Tensor:
+    """Join L maps (N, A*channels, H, W) to (N, R, channels), at least float32."""
+    return torch.cat(per_anchor(levels, channels), dim=1)
+
+
+def match_stage(
+    anchors: Tensor,
+    deltas: Tensor,
+    assignment: Assignment,
+    targets: list[Instances],
+    *,
+    coder: Any,
+    loss: BoxLoss,
+) -> tuple[Matches, Tensor]:
+    """Find the positives of a box stage and the losses of their boxes.
+
+    Args:
+        anchors: (R, 4) in pixels.
+        deltas: (N, R, 4) in the coder's encoding.
+        assignment: of the N x R anchors.
+        targets: N ``Instances``.
+        coder: the box coder.
+        loss: compares boxes, or their encodings.
+
+    Returns:
+        the P positives and their losses (P,), neither weighted nor normalised.
+    """
+    image, anchor = torch.nonzero(assignment.labels == 1, as_tuple=True)
+    gt_boxes, gt_classes = matched_targets(targets, assignment.gt_idxs[image, anchor], image)
+    deltas, anchor_boxes = deltas[image, anchor], anchors[anchor]
+    boxes = coder.apply_deltas(deltas, anchor_boxes)
+    ious = paired_iou(boxes.detach(), gt_boxes)
+    matches = Matches(image, anchor, anchor_boxes, gt_boxes, gt_classes, ious)
+    if loss.encoded:
+        return matches, loss(deltas, coder.get_deltas(anchor_boxes, gt_boxes))
+    return matches, loss(boxes, gt_boxes)
+
+
+def class_targets(matches: Matches, score: Tensor | float, logits: Tensor) -> Tensor:
+    """Targets (N, R, K) of the logits: 0, and ``score`` at each positive's class."""
+    targets = torch.zeros_like(logits)
+    targets[matches.image, matches.anchor, matches.gt_classes] = score
+    return targets
