@@ -1,6 +1,7 @@
 """Tests of vfnet_d2.modeling.postprocess."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,9 @@ SIZE = (80, 100)
 class KeepAll:
     """No suppression; remembers what it was given."""
 
-    def __call__(self, boxes: Tensor, scores: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, boxes: Tensor, scores: Tensor, classes: Tensor, *, limit: int
+    ) -> tuple[Tensor, Tensor]:
         """Keep everything."""
         self.boxes = boxes
         return torch.arange(len(boxes)), scores
@@ -59,30 +62,44 @@ def finish(
     return suppress_image([level], SIZE, **(defaults | options))
 
 
+def chosen(select: Any, scores: Tensor, **options: float) -> list[tuple[int, int]]:
+    """The (anchor, class) pairs that are selected from the logits of scores."""
+    anchor, category, kept = select(scores.logit(), **options)
+    torch.testing.assert_close(kept, scores[anchor, category])
+    return list(zip(anchor.tolist(), category.tolist(), strict=True))
+
+
 @pytest.mark.parametrize("select", CANDIDATE_SELECTORS.values())
-def test_a_score_equal_to_the_threshold_is_not_enough(select: functools.partial) -> None:
-    scores = torch.tensor([[0.5, 0.25], [0.25 + 1e-6, 0.0]])
-    anchor, category = select(scores, score_thresh=0.25, topk=10)
+def test_a_score_equal_to_the_threshold_is_not_enough(select: Any) -> None:
+    # the sigmoid of 0 is exactly 1/2
+    logits = torch.tensor([[3.0, 0.0], [1e-6, -torch.inf]])
+    anchor, category, _ = select(logits, score_thresh=0.5, topk=10)
     assert sorted(zip(anchor.tolist(), category.tolist(), strict=True)) == [(0, 0), (1, 0)]
 
 
 def test_pairs_are_counted_one_by_one_best_first() -> None:
     scores = torch.tensor([[0.9, 0.8], [0.7, 0.3], [0.6, 0.1]])
-    anchor, category = select_pairs(scores, score_thresh=0.05, topk=3)
-    assert list(zip(anchor.tolist(), category.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 0)]
+    assert chosen(select_pairs, scores, score_thresh=0.05, topk=3) == [(0, 0), (0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize("topk", [1, 20, 500])
+@pytest.mark.parametrize("score_thresh", [0.0, 0.3])
+def test_pairs_are_the_best_of_all(topk: int, score_thresh: float) -> None:
+    scores = torch.rand(60, 7, generator=torch.Generator().manual_seed(topk))
+    order = scores.flatten().argsort(descending=True).tolist()
+    expected = [(k // 7, k % 7) for k in order if scores.flatten()[k] > score_thresh][:topk]
+    assert chosen(select_pairs, scores, score_thresh=score_thresh, topk=topk) == expected
 
 
 def test_points_are_counted_with_all_their_classes() -> None:
     scores = torch.tensor([[0.9, 0.8], [0.7, 0.3], [0.6, 0.1]])
-    anchor, category = select_points(scores, score_thresh=0.05, topk=2)
-    pairs = set(zip(anchor.tolist(), category.tolist(), strict=True))
+    pairs = set(chosen(select_points, scores, score_thresh=0.05, topk=2))
     assert pairs == {(0, 0), (0, 1), (1, 0), (1, 1)}
 
 
 @pytest.mark.parametrize("select", CANDIDATE_SELECTORS.values())
-def test_nothing_above_the_threshold_selects_nothing(select: functools.partial) -> None:
-    anchor, category = select(torch.full((4, 3), 0.01), score_thresh=0.05, topk=2)
-    assert len(anchor) == len(category) == 0
+def test_nothing_above_the_threshold_selects_nothing(select: Any) -> None:
+    assert chosen(select, torch.full((4, 3), 0.01), score_thresh=0.05, topk=2) == []
 
 
 def test_candidates_are_decoded_with_their_own_anchor() -> None:
@@ -132,13 +149,22 @@ def test_the_best_of_all_levels_remain() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("threshold", [0.3, 0.6])
-def test_suppression_is_the_naive_loop(seed: int, threshold: float) -> None:
+@pytest.mark.parametrize("limit", [1, 3, 30, 100])
+def test_suppression_is_the_naive_loop(seed: int, threshold: float, limit: int) -> None:
     boxes, scores, classes = random_candidates(80, seed)
-    keep, kept_scores = ClasswiseNMS(threshold)(boxes, scores, classes)
+    keep, kept_scores = ClasswiseNMS(threshold)(boxes, scores, classes, limit=limit)
     expected = naive_nms(boxes, scores, classes, threshold)
     assert len(expected) < 80
-    np.testing.assert_array_equal(keep, expected)
-    assert torch.equal(kept_scores, scores[expected])
+    np.testing.assert_array_equal(keep[:limit], expected[:limit])
+    assert torch.equal(kept_scores[:limit], scores[expected][:limit])
+
+
+def test_suppression_falls_back_to_all_candidates() -> None:
+    # for two detections it first looks at the twenty best, and they are all one object
+    boxes = torch.tensor([[0.0, 0, 10, 10]] * 25 + [[50.0, 50, 60, 60]] * 5)
+    scores, classes = torch.linspace(0.9, 0.1, 30), torch.zeros(30, dtype=torch.long)
+    keep, _ = ClasswiseNMS(0.6)(boxes, scores, classes, limit=2)
+    assert keep.tolist() == [0, 25]
 
 
 def test_equal_boxes_of_different_classes_both_stay() -> None:

@@ -12,35 +12,43 @@ from detectron2.layers import batched_nms
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
+# Among ten times as many candidates there are almost always enough detections.
+_CANDIDATES_PER_DETECTION = 10
 
-def select_pairs(scores: Tensor, *, score_thresh: float, topk: int) -> tuple[Tensor, Tensor]:
-    """The ``topk`` best (anchor, class) pairs above the threshold.
-
-    Args:
-        scores: (R, K) in [0, 1].
-        score_thresh: a pair must score strictly more.
-        topk: most pairs kept.
-
-    Returns:
-        anchor and class index (P,) of each pair, best first.
-    """
-    anchor, category = torch.nonzero(scores > score_thresh, as_tuple=True)
-    kept = scores[anchor, category]
-    best = kept.topk(min(topk, len(kept))).indices
-    return anchor[best], category[best]
+Candidates = tuple[Tensor, Tensor, Tensor]
 
 
-def select_points(scores: Tensor, *, score_thresh: float, topk: int) -> tuple[Tensor, Tensor]:
+def select_points(logits: Tensor, *, score_thresh: float, topk: int) -> Candidates:
     """All pairs above the threshold of the ``topk`` anchors whose best class scores highest.
 
-    This is how the authors' own evaluation counted; arguments as in :func:`select_pairs`.
+    This is how the authors' own evaluation counted.
+
+    Args:
+        logits: (R, K) before the sigmoid.
+        score_thresh: a pair must score strictly more, in [0, 1].
+        topk: most anchors kept.
+
+    Returns:
+        anchor and class (P,) of each pair, and its score (P,) after the sigmoid.
     """
-    best = scores.amax(dim=1).topk(min(topk, len(scores))).indices
-    rank, category = torch.nonzero(scores[best] > score_thresh, as_tuple=True)
-    return best[rank], category
+    best = logits.amax(dim=1).topk(min(topk, len(logits))).indices
+    scores = logits[best].sigmoid()
+    rank, category = torch.nonzero(scores > score_thresh, as_tuple=True)
+    return best[rank], category, scores[rank, category]
 
 
-CANDIDATE_SELECTORS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+def select_pairs(logits: Tensor, *, score_thresh: float, topk: int) -> Candidates:
+    """The ``topk`` best (anchor, class) pairs above the threshold, best first.
+
+    Arguments and result as in :func:`select_points`. These pairs all belong to the ``topk``
+    anchors whose best class scores highest, so most classes of most anchors need no look.
+    """
+    anchor, category, scores = select_points(logits, score_thresh=score_thresh, topk=topk)
+    best = scores.topk(min(topk, len(scores))).indices
+    return anchor[best], category[best], scores[best]
+
+
+CANDIDATE_SELECTORS: dict[str, Callable[..., Candidates]] = {
     "pairs": select_pairs,
     "points": select_points,
 }
@@ -50,8 +58,20 @@ CANDIDATE_SELECTORS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
 class Suppression(Protocol):
     """Seam: remove duplicates."""
 
-    def __call__(self, boxes: Tensor, scores: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Map boxes (P, 4), scores (P,), classes (P,) to kept indices, best first, and scores."""
+    def __call__(
+        self, boxes: Tensor, scores: Tensor, classes: Tensor, *, limit: int
+    ) -> tuple[Tensor, Tensor]:
+        """Find the best detections.
+
+        Args:
+            boxes: (P, 4).
+            scores: (P,).
+            classes: (P,).
+            limit: how many detections are wanted; a suppression may stop there, or return more.
+
+        Returns:
+            indices of what is kept, best first, and their scores.
+        """
         ...
 
 
@@ -65,9 +85,16 @@ class ClasswiseNMS:
     def __init__(self, iou_thresh: float = 0.6) -> None:
         self.iou_thresh = iou_thresh
 
-    def __call__(self, boxes: Tensor, scores: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, boxes: Tensor, scores: Tensor, classes: Tensor, *, limit: int
+    ) -> tuple[Tensor, Tensor]:
         """See :class:`Suppression`."""
-        keep = batched_nms(boxes, scores, classes, self.iou_thresh)
+        # A box is suppressed by better ones alone. So when enough of the best candidates stay,
+        # the others need no look; their cost would be quadratic.
+        first = scores.topk(min(len(scores), _CANDIDATES_PER_DETECTION * limit)).indices
+        keep = first[batched_nms(boxes[first], scores[first], classes[first], self.iou_thresh)]
+        if len(keep) < limit and len(first) < len(scores):
+            keep = batched_nms(boxes, scores, classes, self.iou_thresh)
         return keep, scores[keep]
 
 
@@ -77,9 +104,9 @@ def decode_level(
     anchors: Tensor,
     quality: Tensor | None = None,
     *,
-    select: Callable[[Tensor], tuple[Tensor, Tensor]],
+    select: Callable[[Tensor], Candidates],
     decode: Callable[[Tensor, Tensor], Tensor],
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Candidates:
     """Candidates of one level of one image.
 
     Args:
@@ -94,12 +121,10 @@ def decode_level(
     Returns:
         boxes (P, 4) in pixels, scores (P,) and classes (P,).
     """
-    scores = logits.sigmoid()
-    anchor, category = select(scores)
-    chosen = scores[anchor, category]
+    anchor, category, scores = select(logits)
     if quality is not None:
-        chosen = chosen * quality[anchor].sigmoid()
-    return decode(deltas[anchor], anchors[anchor]), chosen, category
+        scores = scores * quality[anchor].sigmoid()
+    return decode(deltas[anchor], anchors[anchor]), scores, category
 
 
 def suppress_image(
@@ -125,7 +150,7 @@ def suppress_image(
     clipped.clip(image_size)
     whole = clipped.nonempty()
     boxes, scores, classes = clipped.tensor[whole], scores[whole], classes[whole]
-    keep, scores = suppression(boxes, scores, classes)
+    keep, scores = suppression(boxes, scores, classes, limit=max_detections)
     keep, scores = keep[:max_detections], scores[:max_detections]
     return Instances(
         image_size, pred_boxes=Boxes(boxes[keep]), scores=scores, pred_classes=classes[keep]
@@ -139,7 +164,7 @@ def detect(
     image_sizes: Sequence[tuple[int, int]],
     *,
     quality: Sequence[Tensor] | None = None,
-    select: Callable[[Tensor], tuple[Tensor, Tensor]],
+    select: Callable[[Tensor], Candidates],
     decode: Callable[[Tensor, Tensor], Tensor],
     suppression: Suppression,
     max_detections: int,

@@ -93,12 +93,14 @@ class ATSSMatcher:
         dx2, column = self._axis(grid.origin[:, 0], grid.step[:, 0], centre[:, 0], valid[..., 0])
         dy2, row = self._axis(grid.origin[:, 1], grid.step[:, 1], centre[:, 1], valid[..., 1])
         rank_x, rank_y = self._rank_x.to(boxes.device), self._rank_y.to(boxes.device)
-        distance = (dx2[..., rank_x] + dy2[..., rank_y]).sqrt()  # (M, L, C)
-        index = row[..., rank_y] * grid.size[:, 0, None] + column[..., rank_x]
+        # index_select: several times faster here than indexing with a tensor
+        distance = dx2.index_select(-1, rank_x).add_(dy2.index_select(-1, rank_y)).sqrt_()
+        index = (row * grid.size[:, 0, None]).index_select(-1, rank_y)  # (M, L, C)
+        index += column.index_select(-1, rank_x)
         # One sortable integer: the bits of a non-negative float order like the float, and the
         # index in the low half breaks ties as a stable dense sort would.
-        key = (distance.view(torch.int32).long() << 32) | index
-        key = key.masked_fill(distance.isinf(), _LAST)
+        key = (distance.view(torch.int32).long() << 32).bitwise_or_(index)
+        key.masked_fill_(distance.isinf(), _LAST)
         nearest = key.topk(self.topk, dim=-1, largest=False).values
         is_candidate = nearest != _LAST
         index = (nearest & 0xFFFFFFFF).masked_fill(~is_candidate, 0) + grid.start[:, None]
@@ -164,7 +166,7 @@ def _select(
 ) -> tuple[Tensor, Tensor]:
     """Positive mask and IoU, both (M, C), of the candidates (M, C) of each box."""
     num_boxes, num_candidates = candidates.shape
-    anchor = anchors[candidates.flatten()]
+    anchor = anchors.index_select(0, candidates.flatten())
     box = boxes.repeat_interleave(num_candidates, dim=0)
     iou = paired_iou(anchor, box).view(num_boxes, num_candidates)
     count = is_candidate.sum(1, keepdim=True)
