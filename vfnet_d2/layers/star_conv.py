@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from vfnet_d2.layers.star_gather import GatherPlan, gather_plan, star_conv_gather
+from vfnet_d2.layers.deform_gather import GatherPlan, gather_conv, gather_plan
 from vfnet_d2.layers.star_ops import STAR_CONVS, star_offsets
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class StarConv2d(nn.Module):
         """
         name = self._choose(features[0])
         if name == "gather":
-            return star_conv_gather(features, stars.plan, self.weight)
+            return gather_conv(features, stars.plan, self.weight)
         return [
             STAR_CONVS[name](x, offsets, self.weight)
             for x, offsets in zip(features, stars.offsets, strict=True)

@@ -10,7 +10,7 @@ Three implementations behind one interface:
 - ``"grid_sample"``: ``torch.nn.functional.grid_sample`` and a 1x1 convolution; plain PyTorch,
   deterministic on the CPU and known to every exporter.
 - ``"gather"``: a weighted gather by ``embedding_bag`` and one matrix product, for all levels at
-  once; see :mod:`vfnet_d2.layers.star_gather`. The fastest on CPUs.
+  once; see :mod:`vfnet_d2.layers.deform_gather`. The fastest on CPUs.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
+from vfnet_d2.layers.deform_gather import gather_conv, gather_plan
 from vfnet_d2.layers.precision import at_least_float32
-from vfnet_d2.layers.star_gather import gather_plan, star_conv_gather
 
 
 def star_offsets(distances: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def star_conv_gather_level(x: Tensor, offsets: Tensor, weight: Tensor) -> Tensor
 
     Args and result as in :func:`star_conv_torchvision`.
     """
-    return star_conv_gather([x], gather_plan([offsets]), weight)[0]
+    return gather_conv([x], gather_plan([offsets]), weight)[0]
 
 
 # (x (N, C, H, W), offsets (N, 18, H, W), weight (O, C, 3, 3)) -> (N, O, H, W), by config name.

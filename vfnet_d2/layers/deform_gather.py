@@ -1,9 +1,10 @@
-"""Star convolution of all levels at once, as a weighted gather and one matrix product.
+"""Deformable 3x3 convolution of several maps at once, as a weighted gather and a matrix product.
 
 Sampling is linear and sparse: a sampling point is a weighted sum of at most four rows of a table
 that holds the feature vectors of every cell of every level and image. ``embedding_bag`` is a fused
-gather for exactly that. What to read, and with which weight, is worked out once and serves both
-star convolutions of a head.
+gather for exactly that. What to read, and with which weight, is worked out once and serves all
+convolutions that share their sampling points, such as both star convolutions of a head. A mask
+(DCNv2) is one more factor in the weights.
 """
 
 import functools
@@ -19,6 +20,8 @@ from vfnet_d2.layers.precision import at_least_float32
 _TAPS = 9
 _CORNERS = 4
 
+Size = tuple[int, int]
+
 
 class Transposed(NamedTuple):
     """The gather seen from the table: which samples read a row, and with which weight.
@@ -26,7 +29,7 @@ class Transposed(NamedTuple):
     Attributes:
         sample: (9 P * 4,) sample of each read, ordered by the row it reads.
         order: (9 P * 4,) position of that read in the plan's ``index``.
-        start: (P,) where a row's reads begin.
+        start: (R,) where a row's reads begin.
     """
 
     sample: Tensor
@@ -35,30 +38,35 @@ class Transposed(NamedTuple):
 
 
 class GatherPlan:
-    """What nine sampling points of each of P cells read from a table of P rows.
+    """What nine sampling points of each of P output cells read from a table of R rows.
 
     Args:
         index: (9 P, 4) int64, rows of the four neighbours of each sample.
         weight: (9 P, 4) their bilinear weights; 0 outside the map. Carries gradient.
+        rows: R.
+        shapes: (N, H', W') of the L output maps.
     """
 
-    def __init__(self, index: Tensor, weight: Tensor) -> None:
+    def __init__(
+        self, index: Tensor, weight: Tensor, *, rows: int, shapes: Sequence[tuple[int, int, int]]
+    ) -> None:
         self.index = index
         self.weight = weight
+        self.rows = rows
+        self.shapes = tuple(shapes)
 
     @functools.cached_property
     def transposed(self) -> Transposed:
         """Sorted once, for the backward passes of all convolutions that share the plan."""
         flat = self.index.flatten()
-        rows = len(self.index) // _TAPS
         order = flat.argsort(stable=True)
-        counts = torch.bincount(flat, minlength=rows)
+        counts = torch.bincount(flat, minlength=self.rows)
         sample = order.div(_CORNERS, rounding_mode="floor")
         return Transposed(sample, order, counts.cumsum(0) - counts)
 
 
 class _WeightedGather(torch.autograd.Function):
-    """Samples (9 P, C) from a table (P, C): ``sum_k weight[:, k] * table[index[:, k]]``.
+    """Samples (9 P, C) from a table (R, C): ``sum_k weight[:, k] * table[index[:, k]]``.
 
     Autograd's own backward of ``embedding_bag`` scatters into a dense table; gathering along the
     transposed plan is several times faster, and deterministic.
@@ -104,52 +112,75 @@ def _weight_gradient(grad: Tensor, table: Tensor, index: Tensor) -> Tensor:
     return products.view_as(index)
 
 
-def gather_plan(offsets: Sequence[Tensor]) -> GatherPlan:
-    """Work out what the star convolution of every level reads.
+def gather_plan(
+    offsets: Sequence[Tensor],
+    *,
+    masks: Sequence[Tensor] | None = None,
+    sizes: Sequence[Size] | None = None,
+    stride: int = 1,
+) -> GatherPlan:
+    """Work out what a 3x3 convolution with moved sampling points reads.
 
     Args:
-        offsets: L tensors (N, 18, H, W) in stride units, see
-            :func:`~vfnet_d2.layers.star_ops.star_offsets`.
+        offsets: L tensors (N, 18, H', W') in cells: (dy, dx) of the nine grid points, row by row.
+        masks: L tensors (N, 9, H', W'), factors of the samples; None for 1.
+        sizes: (H, W) of the L input maps; None if they are those of the output.
+        stride: of the grid; its padding is 1.
     """
     shapes = tuple((len(x), x.shape[2], x.shape[3]) for x in offsets)
+    inputs = tuple(sizes) if sizes is not None else tuple(shape[1:] for shape in shapes)
     # What an exporter traces with is not a real tensor and must not stay in the cache.
     find = _cells.__wrapped__ if torch.compiler.is_compiling() else _cells
-    cells = find(shapes, offsets[0].device)
-    moved = torch.cat([x.permute(0, 2, 3, 1).flatten(0, 2) for x in offsets])  # (P, 18)
-    moved = moved.view(-1, _TAPS, 2)
-    y = moved[..., 0] + cells.row
-    x = moved[..., 1] + cells.column
-    weight_y, row = _neighbours(y, cells.height)
-    weight_x, column = _neighbours(x, cells.width)
+    cells = find(shapes, inputs, stride, offsets[0].device)
+    moved = _rows(offsets).view(-1, _TAPS, 2)
+    weight_y, row = _neighbours(moved[..., 0] + cells.row, cells.height)
+    weight_x, column = _neighbours(moved[..., 1] + cells.column, cells.width)
+    if masks is not None:
+        weight_y = weight_y * _rows(masks)[..., None]
     index = (cells.start[..., None] + row * cells.width[..., None])[..., :, None]
     index = index + column[..., None, :]
     weight = weight_y[..., :, None] * weight_x[..., None, :]
-    return GatherPlan(index.reshape(-1, _CORNERS), weight.reshape(-1, _CORNERS))
+    return GatherPlan(
+        index.reshape(-1, _CORNERS),
+        weight.reshape(-1, _CORNERS),
+        rows=sum(len(x) * h * w for x, (h, w) in zip(offsets, inputs, strict=True)),
+        shapes=shapes,
+    )
+
+
+def _rows(maps: Sequence[Tensor]) -> Tensor:
+    """Join L maps (N, C, H, W) to a table with a row of C channels per cell."""
+    return torch.cat([x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]) for x in maps])
 
 
 class _Cells(NamedTuple):
-    """Where the P cells of all levels and images are."""
+    """Where the P output cells of all levels and images are, and the maps they read."""
 
-    row: Tensor  # (P, 9) y of each tap of the plain 3x3 grid, in cells
+    row: Tensor  # (P, 9) y of each tap of the plain 3x3 grid, in cells of the input
     column: Tensor  # (P, 9) its x
-    height: Tensor  # (P, 1) of the cell's map
+    height: Tensor  # (P, 1) of the input map
     width: Tensor  # (P, 1)
-    start: Tensor  # (P, 1) table row of the map's first cell
+    start: Tensor  # (P, 1) table row of the input map's first cell
 
 
-@functools.lru_cache(maxsize=8)  # a batch of large images takes 10 MB
-def _cells(shapes: tuple[tuple[int, int, int], ...], device: torch.device) -> _Cells:
-    """Positions of the cells of L maps given as (N, H, W)."""
+@functools.lru_cache(maxsize=32)  # a batch of large images takes 10 MB
+def _cells(
+    shapes: tuple[tuple[int, int, int], ...],
+    inputs: tuple[Size, ...],
+    stride: int,
+    device: torch.device,
+) -> _Cells:
+    """Positions of the cells of L output maps (N, H', W') over input maps (H, W)."""
     parts, start = [], 0
-    for images, height, width in shapes:
-        cell = torch.arange(images * height * width, device=device)
-        inside = cell % (height * width)
+    for (images, rows, columns), (height, width) in zip(shapes, inputs, strict=True):
+        cell = torch.arange(images * rows * columns, device=device)
+        image = cell.div(rows * columns, rounding_mode="floor")
+        inside = cell % (rows * columns)
+        position = inside.div(columns, rounding_mode="floor"), inside % columns
         size = torch.full_like(cell, height), torch.full_like(cell, width)
-        first = start + cell - inside
-        parts.append(
-            torch.stack([inside.div(width, rounding_mode="floor"), inside % width, *size, first])
-        )
-        start += len(cell)
+        first = start + image * (height * width)
+        parts.append(torch.stack([*(stride * x for x in position), *size, first]))
+        start += images * height * width
     row, column, height, width, first = torch.cat(parts, dim=1)[..., None]
     tap = torch.arange(_TAPS, device=device)
     return _Cells(
@@ -173,26 +204,34 @@ def _neighbours(position: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
     return weight, cell.clamp(min=0).minimum(size[..., None] - 1).long()
 
 
-def star_conv_gather(features: Sequence[Tensor], plan: GatherPlan, weight: Tensor) -> list[Tensor]:
-    """Star convolution of L maps that share a plan.
+def gather_conv(
+    features: Sequence[Tensor], plan: GatherPlan, weight: Tensor, *, groups: int = 1
+) -> list[Tensor]:
+    """Convolve L maps at the sampling points of a plan.
 
     Args:
         features: L tensors (N, C, H, W).
-        plan: from the offsets of the same maps.
-        weight: (O, C, 3, 3).
+        plan: of maps of these sizes.
+        weight: (O, C / groups, 3, 3).
+        groups: of channels that do not see each other.
 
     Returns:
-        L tensors (N, O, H, W) in the dtype of the features.
+        L tensors (N, O, H', W') in the dtype of the features.
     """
-    channels = features[0].shape[1]
+    channels, outputs = features[0].shape[1], len(weight)
     with torch.autocast(features[0].device.type, enabled=False):
-        rows = [at_least_float32(x).permute(0, 2, 3, 1).reshape(-1, channels) for x in features]
-        table = torch.cat(rows)
+        table = at_least_float32(_rows(features))
         samples = _WeightedGather.apply(table, plan.weight.to(table.dtype), plan)
-    samples = samples.view(len(table), _TAPS * channels).to(features[0].dtype)
-    mixed = F.linear(samples, weight.permute(0, 2, 3, 1).reshape(len(weight), -1).to(samples.dtype))
-    levels = mixed.split([len(x) for x in rows])
+    samples = samples.to(features[0].dtype)
+    if groups == 1:
+        matrix = weight.permute(0, 2, 3, 1).reshape(outputs, -1).to(samples.dtype)
+        mixed = F.linear(samples.view(-1, _TAPS * channels), matrix)
+    else:
+        # Each cell's samples are an image of 3x3: one grouped convolution turns them into a pixel.
+        patches = samples.view(-1, 3, 3, channels).permute(0, 3, 1, 2)
+        mixed = F.conv2d(patches, weight.to(samples.dtype), groups=groups).flatten(1)
+    levels = mixed.split([images * height * width for images, height, width in plan.shapes])
     return [
-        level.view(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
-        for level, x in zip(levels, features, strict=True)
+        level.view(*shape, outputs).permute(0, 3, 1, 2)
+        for level, shape in zip(levels, plan.shapes, strict=True)
     ]
