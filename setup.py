@@ -49,9 +49,11 @@ setup(
         "omegaconf>=2.1",
         "packaging",
         "pillow>=9.1",
+        "psutil",
         "pycocotools>=2.0.6",
         "PyYAML>=5.1",
         "safetensors>=0.4",
+        "scipy",
         "tabulate",
         "tensorboard",
         "termcolor>=1.1",
@@ -61,6 +63,7 @@ setup(
     extras_require={
         "dev": ["hypothesis", "mypy", "pre-commit", "pytest>=7", "pytest-xdist", "ruff"]
     },
+    entry_points={"console_scripts": ["vfnet = vfnet_d2.cli.main:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Image Recognition",

@@ -1,32 +1,28 @@
 #!/usr/bin/env python3
-"""Time a detector's training step and inference with each star convolution (``make bench``).
+"""Time detectors against their floor, and the stages that have goals (``make bench``).
 
-    tools/benchmark.py --config-file configs/quick/vfnet_shapes.yaml
+    tools/benchmark.py                              the table of goals
     tools/benchmark.py --config-file configs/vfnet_R_50_1x.yaml --size 512 640 --images 2
 
-The implementations run in turn in one process; the figures are medians, the ratio is over the first
-row. Stop everything else that computes before you believe them.
+The floor is the same network with ordinary 3x3 convolutions in place of the star convolutions; both
+run in turn in one process. Figures are medians. Stop everything else that computes: samples during
+which other programs did are taken again, and counted where that did not help.
 """
 
 import argparse
 import json
-import os
-import sys
-from collections.abc import Callable
-from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from detectron2.config import get_cfg
-from detectron2.modeling import build_model
 from tabulate import tabulate
 
 from vfnet_d2 import add_vfnet_config
 from vfnet_d2.engine import benchmark
+from vfnet_d2.engine.benchmark_table import Row, goal_rows, ratio_row, time_row
 from vfnet_d2.engine.checks import available_device
-from vfnet_d2.engine.solver import build_optimizer
-from vfnet_d2.layers.star_ops import STAR_CONVS
-
-DEFAULT_CONFIG = "configs/quick/vfnet_shapes.yaml"
+from vfnet_d2.engine.timing import interleave, peak_memory
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -34,24 +30,22 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config-file", default=DEFAULT_CONFIG, metavar="FILE", help="YAML")
+    parser.add_argument("--config-file", metavar="FILE", help="time this YAML config instead")
     parser.add_argument("--size", nargs=2, type=int, default=[160, 160], metavar=("H", "W"))
     parser.add_argument("--images", type=int, default=8, help="batch size")
     parser.add_argument("--boxes", type=int, default=4, help="ground-truth boxes an image")
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--warmup", type=int, default=2)
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+    parser.add_argument("--repeats", type=int, default=9, help="samples of each job")
+    parser.add_argument("--device", default="cuda", help="the CPU is used where there is no GPU")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="config overrides")
     return parser.parse_args()
 
 
-def main() -> None:
-    """Print a table of milliseconds for training and one for inference."""
-    arguments = parse_arguments()
+def config_rows(arguments: argparse.Namespace, device: str) -> list[Row]:
+    """Inference and training of one config, over its floor where it has one."""
     cfg = add_vfnet_config(get_cfg())
     cfg.merge_from_file(arguments.config_file)
-    cfg.merge_from_list(arguments.opts)
-    cfg.MODEL.DEVICE = available_device(cfg.MODEL.DEVICE)
+    cfg.merge_from_list([*arguments.opts, "MODEL.DEVICE", device])
     height, width = arguments.size
     batch = benchmark.random_batch(
         images=arguments.images,
@@ -60,39 +54,70 @@ def main() -> None:
         boxes=arguments.boxes,
         num_classes=cfg.MODEL.ONE_STAGE.NUM_CLASSES,
     )
-    training: dict[str, Callable[[], benchmark.Parts]] = {}
-    inference: dict[str, Callable[[], benchmark.Parts]] = {}
-    for name in STAR_CONVS:
-        cfg.MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV = name
-        torch.manual_seed(0)
-        trained, tested = build_model(cfg).train(), build_model(cfg).eval()
-        optimizer = build_optimizer(cfg, trained)
-        training[name] = partial(benchmark.training_step, trained, optimizer, batch)
-        inference[name] = partial(benchmark.inference, tested, batch)
-    busy = os.getloadavg()[0]
-    print(f"{torch.get_num_threads()} threads on {cfg.MODEL.DEVICE}, load {busy:.1f} at the start")
-    figures = {}
-    for title, jobs in (("training step", training), ("inference", inference)):
-        runs = benchmark.interleave(jobs, repeats=arguments.repeats, warmup=arguments.warmup)
-        figures[title] = {name: benchmark.medians(parts) for name, parts in runs.items()}
-        print_table(
-            f"{title}, {arguments.images} x {height} x {width}, milliseconds", figures[title]
-        )
-    if arguments.json:
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({"arguments": vars(arguments), "seconds": figures}, file, indent=1)
+    rows = []
+    for what in ("inference", "training step"):
+        jobs = {}
+        for name, model in benchmark.with_floor(cfg).items():
+            if what == "inference":
+                jobs[name] = benchmark.inference_job(model, batch)
+            else:
+                jobs[name] = benchmark.training_job(cfg, model, batch)
+        runs = interleave(jobs, repeats=arguments.repeats, warmup=2)
+        compare = ratio_row if len(runs) == 2 else time_row
+        rows.append(compare(f"{what} {arguments.images} x {height} x {width}", runs, None))
+    return rows
 
 
-def print_table(title: str, rows: dict[str, dict[str, float]]) -> None:
-    """Print medians in milliseconds, a row an implementation."""
-    first = next(iter(rows.values()))
+def show_parts(row: Row) -> None:
+    """Print the milliseconds of a row's parts, a line a job."""
+    names = list(dict.fromkeys(part for parts in row.parts.values() for part in parts))
     table = [
-        [name, *(1000 * value for value in parts.values()), parts["total"] / first["total"]]
-        for name, parts in rows.items()
+        [job, *(1000 * parts.get(name, float("nan")) for name in names)]
+        for job, parts in row.parts.items()
     ]
-    print(f"\n{title}\n")
-    print(tabulate(table, headers=["star convolution", *first, "ratio"], floatfmt=".1f"))
-    sys.stdout.flush()
+    disturbed = f"; {row.disturbed} of {row.samples} samples disturbed" if row.disturbed else ""
+    print(f"\n{row.what}, milliseconds{disturbed}\n")
+    print(tabulate(table, headers=["", *names], floatfmt=".1f"), flush=True)
+
+
+def show_summary(rows: list[Row]) -> None:
+    """Print the figures beside their goals."""
+    table = [
+        [
+            row.what,
+            f"{row.figure:.2f} {row.unit}" if row.unit == "x" else f"{row.figure:.1f} {row.unit}",
+            "" if row.goal is None else f"<= {row.goal:g} {row.unit}",
+            "" if row.goal is None else ("met" if row.figure <= row.goal else "missed"),
+            f"{row.disturbed} of {row.samples}",
+        ]
+        for row in rows
+    ]
+    print()
+    print(tabulate(table, headers=["what", "measured", "goal", "", "disturbed samples"]))
+
+
+def main() -> None:
+    """Measure, print tables, write JSON."""
+    arguments = parse_arguments()
+    device = available_device(arguments.device)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, device {device}")
+    rows = []
+    if arguments.config_file:
+        rows = config_rows(arguments, device)
+        for row in rows:
+            show_parts(row)
+    else:
+        for measure in goal_rows(device, repeats=arguments.repeats):
+            rows.append(measure())
+            show_parts(rows[-1])
+    show_summary(rows)
+    memory = peak_memory(torch.device(device))
+    print(f"\npeak memory of the whole run: {memory:.0f} MiB")
+    if arguments.json:
+        about: dict[str, Any] = {"torch": torch.__version__, "device": device}
+        about |= {"threads": torch.get_num_threads(), "peak_memory_mib": memory}
+        figures = {**about, "rows": [row._asdict() for row in rows]}
+        arguments.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

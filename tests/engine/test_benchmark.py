@@ -1,34 +1,91 @@
-"""Tests of vfnet_d2.engine.benchmark: what it computes, not how long anything takes."""
+"""Tests of vfnet_d2.engine.benchmark: what it runs, not how long anything takes."""
 
+import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
-from vfnet_d2.engine.benchmark import interleave, medians, random_batch
+from tests.helpers.small_model import small_config, small_model
+from vfnet_d2.engine import benchmark
 from vfnet_d2.modeling.targets import check_targets
 
 
-def test_medians_of_each_part_and_of_the_total():
-    runs = [{"a": 1.0, "b": 9.0}, {"a": 2.0, "b": 1.0}, {"a": 6.0, "b": 2.0}]
-    # totals 10, 3 and 8
-    assert medians(runs) == {"a": 2.0, "b": 2.0, "total": 8.0}
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    """A small VFNet in evaluation mode."""
+    return small_model("MODEL.ONE_STAGE.SCORE_THRESH", 0.0).eval()
 
 
-def test_jobs_run_in_turn_and_the_warm_up_does_not_count():
-    order = []
-
-    def job(name):
-        order.append(name)
-        return {"part": float(len(order))}
-
-    runs = interleave({"x": lambda: job("x"), "y": lambda: job("y")}, repeats=2, warmup=1)
-    assert order == ["x", "y"] * 3
-    assert runs == {"x": [{"part": 3.0}, {"part": 5.0}], "y": [{"part": 4.0}, {"part": 6.0}]}
-
-
-def test_random_batches_are_valid_training_inputs_and_repeat():
-    one = random_batch(images=2, height=64, width=96, boxes=5, num_classes=3)
-    other = random_batch(images=2, height=64, width=96, boxes=5, num_classes=3)
+def test_random_batches_are_valid_training_inputs_and_repeat() -> None:
+    one = benchmark.random_batch(images=2, height=64, width=96, boxes=5, num_classes=3)
+    other = benchmark.random_batch(images=2, height=64, width=96, boxes=5, num_classes=3)
     check_targets(one, num_classes=3)
     assert [tuple(item["image"].shape) for item in one] == [(3, 64, 96)] * 2
     for a, b in zip(one, other, strict=True):
         assert torch.equal(a["image"], b["image"])
         assert torch.equal(a["instances"].gt_boxes.tensor, b["instances"].gt_boxes.tensor)
+
+
+def test_the_floor_convolves_on_the_grid_with_the_same_weights(model: nn.Module) -> None:
+    floor = benchmark.floor_network(model)
+    maps = [torch.randn(1, 64, 6, 5)]
+    (out,) = floor.head.cls_star.forward_levels(maps, None)
+    torch.testing.assert_close(out, F.conv2d(maps[0], model.head.cls_star.weight, padding=1))
+    # and the model itself keeps its star convolutions
+    assert type(model.head.cls_star).__name__ == "StarConv2d"
+
+
+def test_what_is_timed_is_the_model_s_own_inference(
+    model: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = benchmark.random_batch(images=1, height=64, width=96, boxes=0, num_classes=5)
+    with torch.no_grad():
+        expected = model(batch)[0]["instances"]
+    seen = []
+    forward = model.forward_inference
+    monkeypatch.setattr(
+        model, "forward_inference", lambda *args: seen.append(forward(*args)) or seen[-1]
+    )
+    parts = benchmark.inference(model, batch)
+    torch.testing.assert_close(seen[0][0].pred_boxes.tensor, expected.pred_boxes.tensor)
+    assert set(parts) == {
+        *("preprocessing", "backbone", "FPN", "head", "star convolution", "post-processing")
+    }
+    assert "forward" not in vars(model.backbone.bottom_up)
+    assert "forward_levels" not in vars(model.head.cls_star)
+
+
+def test_what_is_timed_is_a_training_step() -> None:
+    cfg = small_config()
+    batch = benchmark.random_batch(images=1, height=64, width=64, boxes=2, num_classes=5)
+    models = benchmark.with_floor(cfg)
+    assert list(models) == ["model", "floor"]
+    before = {name: p.detach().clone() for name, p in models["model"].named_parameters()}
+    parts = benchmark.training_job(cfg, models["model"], batch)()
+    assert all(not torch.equal(p, before[n]) for n, p in models["model"].named_parameters())
+    assert {"matching and losses", "backward", "optimizer"} < set(parts)
+
+
+def test_post_processing_gets_the_candidates_it_is_said_to(
+    model: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "score_thresh", 0.05)
+    seen = []
+    forward = model.forward_inference
+    monkeypatch.setattr(
+        model, "forward_inference", lambda *args: seen.append(args[2]) or forward(*args)
+    )
+    benchmark.postprocessing_job(model, candidates=2000, size=(256, 256))()
+    passing = sum(int((x.sigmoid() > 0.05).sum()) for x in seen[0].logits)
+    # a binomial count of 6,820 pairs
+    assert passing == pytest.approx(2000, abs=4 * (6820 * 0.29 * 0.71) ** 0.5)
+
+
+def test_matching_runs_on_two_images_with_their_boxes(
+    model: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    matcher = model.matcher
+    monkeypatch.setattr(model, "matcher", lambda *args: seen.append(args[1]) or matcher(*args))
+    benchmark.matching_job(model, boxes=7, size=(100, 130))()
+    assert [len(target) for target in seen[0]] == [7, 7]

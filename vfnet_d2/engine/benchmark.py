@@ -1,18 +1,41 @@
-"""Timing of a detector's parts on random images; a measurement, never a test."""
+"""What is timed: a detector's inference and training step by part, its floor, single stages."""
 
-import statistics
-import time
+import copy
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
 from detectron2.structures import Boxes, ImageList, Instances
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
+from vfnet_d2.engine.solver import build_optimizer
+from vfnet_d2.engine.timing import Parts, Stopwatch
+from vfnet_d2.layers.star_conv import StarConv2d
 from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
 from vfnet_d2.modeling.structures import HeadOutputs
 
-Parts = dict[str, float]
+Job = Callable[[], Parts]
+
+
+class PlainConv2d(StarConv2d):
+    """An ordinary 3x3 convolution in a star convolution's place: the floor of its cost."""
+
+    def forward_levels(self, features: Sequence[Tensor], stars: Any) -> list[Tensor]:
+        """Convolve L feature maps (N, C, H, W); the stars are not looked at."""
+        return [F.conv2d(x, self.weight, padding=1) for x in features]
+
+
+def floor_network(model: OneStageDetector) -> OneStageDetector:
+    """Copy a model and put ordinary 3x3 convolutions in place of its star convolutions."""
+    model = copy.deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, StarConv2d):
+            module.__class__ = PlainConv2d
+    return model
 
 
 def random_batch(
@@ -32,24 +55,26 @@ def random_batch(
     return batch
 
 
-class Stopwatch:
-    """Seconds between marks; waits for a GPU's queued work at each."""
+class _StarTime:
+    """Books the seconds of a model's star convolutions, forward, while it is entered."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.parts: Parts = {}
-        self._last = self._now()
+    def __init__(self, model: nn.Module, watch: Stopwatch) -> None:
+        self.layers = [m for m in model.modules() if isinstance(m, StarConv2d)]
+        self.watch = watch
 
-    def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+    def __enter__(self) -> None:
+        for layer in self.layers:
+            layer.forward_levels = functools.partial(self._timed, layer.forward_levels)  # type: ignore[method-assign]
 
-    def mark(self, name: str) -> None:
-        """Book the time since the last mark under ``name``."""
-        now = self._now()
-        self.parts[name] = self.parts.get(name, 0.0) + now - self._last
-        self._last = now
+    def _timed(self, convolve: Callable[..., list[Tensor]], *args: Any) -> list[Tensor]:
+        self.watch.mark("head")
+        out = convolve(*args)
+        self.watch.mark("star convolution")
+        return out
+
+    def __exit__(self, *unused: object) -> None:
+        for layer in self.layers:
+            del layer.forward_levels
 
 
 def _predict(
@@ -57,10 +82,23 @@ def _predict(
 ) -> tuple[ImageList, list[Tensor], HeadOutputs]:
     """Images, feature maps and head outputs of a batch, as ``DenseDetector.forward`` makes them."""
     images = model.preprocess_image(batch)
-    features = model.backbone(images.tensor)
+    watch.mark("preprocessing")
+    bottom_up = getattr(model.backbone, "bottom_up", None)
+    if bottom_up is not None:
+        # The pyramid asks its backbone once; what it gets was computed just now.
+        maps = bottom_up(images.tensor)
+        watch.mark("backbone")
+        bottom_up.forward = lambda _: maps
+        try:
+            features = model.backbone(images.tensor)
+        finally:
+            del bottom_up.forward
+    else:
+        features = model.backbone(images.tensor)
     levels = [features[name] for name in model.head_in_features]
-    watch.mark("backbone and FPN")
-    outputs = model.head(levels)
+    watch.mark("FPN")
+    with _StarTime(model, watch):
+        outputs = model.head(levels)
     watch.mark("head")
     return images, levels, outputs
 
@@ -84,7 +122,7 @@ def training_step(
 
 @torch.no_grad()
 def inference(model: OneStageDetector, batch: list[dict[str, Any]]) -> Parts:
-    """Run inference and return the seconds of its parts."""
+    """Run inference, to final boxes, and return the seconds of its parts."""
     watch = Stopwatch(model.device)
     images, levels, outputs = _predict(model, batch, watch)
     model.forward_inference(images, levels, outputs)
@@ -92,20 +130,76 @@ def inference(model: OneStageDetector, batch: list[dict[str, Any]]) -> Parts:
     return watch.parts
 
 
-def interleave(
-    jobs: dict[str, Callable[[], Parts]], *, repeats: int, warmup: int
-) -> dict[str, list[Parts]]:
-    """Run jobs in turn, so that a machine's drift meets all of them, after ``warmup`` rounds."""
-    runs: dict[str, list[Parts]] = {name: [] for name in jobs}
-    for round_number in range(warmup + repeats):
-        for name, job in jobs.items():
-            parts = job()
-            if round_number >= warmup:
-                runs[name].append(parts)
-    return runs
+def inference_job(model: OneStageDetector, batch: list[dict[str, Any]]) -> Job:
+    """Bind :func:`inference` to a model and a batch."""
+    return functools.partial(inference, model.eval(), batch)
 
 
-def medians(runs: Sequence[Parts]) -> Parts:
-    """Median of each part, and of the total."""
-    parts = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
-    return {**parts, "total": statistics.median(sum(run.values()) for run in runs)}
+def training_job(cfg: CfgNode, model: OneStageDetector, batch: list[dict[str, Any]]) -> Job:
+    """Bind :func:`training_step` to a model, its config's optimizer and a batch."""
+    model = model.train()
+    return functools.partial(training_step, model, build_optimizer(cfg, model), batch)
+
+
+def with_floor(cfg: CfgNode, *, seed: int = 0) -> dict[str, OneStageDetector]:
+    """Build a config's model and, if it has star convolutions, its floor, with equal weights."""
+    torch.manual_seed(seed)
+    model = build_model(cfg)
+    models = {"model": model}
+    if any(isinstance(module, StarConv2d) for module in model.modules()):
+        models["floor"] = floor_network(model)
+    return models
+
+
+def matching_job(model: OneStageDetector, *, boxes: int, size: tuple[int, int]) -> Job:
+    """Time the matcher alone on two images of ``size`` with ``boxes`` objects each."""
+    height, width = size
+    batch = random_batch(images=2, height=height, width=width, boxes=boxes, num_classes=1)
+    targets = [item["instances"].to(model.device) for item in batch]
+    anchors = model.anchor_generator(_empty_maps(model, height, width))
+
+    def job() -> Parts:
+        watch = Stopwatch(model.device)
+        model.matcher(anchors, targets)
+        watch.mark("matching")
+        return watch.parts
+
+    return job
+
+
+def postprocessing_job(model: OneStageDetector, *, candidates: int, size: tuple[int, int]) -> Job:
+    """Time post-processing alone, with about ``candidates`` pairs above the threshold."""
+    height, width = size
+    maps = _empty_maps(model, height, width)
+    points = sum(x.shape[2] * x.shape[3] for x in maps)
+    share = candidates / (points * model.num_classes)
+    generator = torch.Generator().manual_seed(0)
+    # Normal logits, shifted so that this share of them passes.
+    shift = torch.special.ndtri(torch.tensor(1 - share)).item()
+    limit = torch.logit(torch.tensor(model.score_thresh)).item()
+    logits, boxes = [], []
+    for x in maps:
+        cells = x.shape[2:]
+        normal = torch.randn(1, model.num_classes, *cells, generator=generator)
+        logits.append((limit + (normal - shift) / 2).to(model.device))
+        boxes.append((0.1 + 0.8 * torch.rand(1, 4, *cells, generator=generator)).to(model.device))
+    images = ImageList(torch.zeros(1, 3, height, width, device=model.device), [size])
+    outputs = HeadOutputs(logits=logits, boxes=[boxes])
+
+    @torch.no_grad()
+    def job() -> Parts:
+        watch = Stopwatch(model.device)
+        model.forward_inference(images, maps, outputs)
+        watch.mark("post-processing")
+        return watch.parts
+
+    return job
+
+
+def _empty_maps(model: OneStageDetector, height: int, width: int) -> list[Tensor]:
+    """Feature maps of the sizes that an image, padded to a multiple of 32, has."""
+    padded = [-(-side // 32) * 32 for side in (height, width)]
+    return [
+        torch.zeros(1, 1, *(-(-side // stride) for side in padded), device=model.device)
+        for stride in (8, 16, 32, 64, 128)
+    ]
