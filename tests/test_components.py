@@ -55,6 +55,11 @@ def test_a_part_is_built_from_its_own_node_and_the_given_parts(registry: Registr
     assert (wheel.spokes, wheel.colour, wheel.axle) == (12, "red", "steel")
 
 
+def test_a_part_that_the_class_does_not_know_is_not_given_to_it(registry: Registry) -> None:
+    wheel = build_part(registry, kind_node(registry, "Wheel"), key="RUNNER", axle="steel", oar=2)
+    assert wheel.axle == "steel"
+
+
 def test_a_class_registered_later_runs_on_its_defaults(registry: Registry) -> None:
     node = CfgNode({"NAME": "Wheel"})
     assert build_part(registry, node, key="RUNNER", axle=None).spokes == 8

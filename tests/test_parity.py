@@ -8,21 +8,23 @@ import numpy as np
 import pytest
 import torch
 from detectron2.modeling.postprocessing import detector_postprocess
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import Boxes
 from torch import Tensor, nn
 
 from tests.helpers.parity import (
     Training,
+    difference,
     gradient_problems,
     head_outputs,
+    inference_from,
     loss_problems,
+    match_detections,
     train_step,
 )
 from tests.helpers.reference import CASES, LOSSES, Reference
 from vfnet_d2.checkpoint.mmdet_keys import from_mmdet
 from vfnet_d2.layers.star_ops import STAR_CONVS
 from vfnet_d2.losses.box import paired_iou
-from vfnet_d2.modeling.structures import HeadOutputs
 
 FEATURES = [*(f"backbone.{i}" for i in range(4)), *(f"neck.{i}" for i in range(5))]
 OUTPUTS = [
@@ -54,14 +56,6 @@ def maps64(reference: Reference, reference_model64: nn.Module) -> dict[str, Tens
 def train(reference: Reference, reference_model64: nn.Module) -> TrainStep:
     """One training step in float64 by case, run once each."""
     return functools.cache(lambda case: train_step(reference_model64, reference, case))
-
-
-def difference(ours: Tensor, reference: Reference, name: str) -> float:
-    """Largest difference between the stored part of a map and ours."""
-    stored = reference.stored(name)
-    part = ours[:, slice(*stored.channels), :: stored.stride, :: stored.stride]
-    assert part.shape == stored.part.shape
-    return float(np.abs(part.double().numpy() - stored.part).max())
 
 
 def noise(reference: Reference, name: str) -> float:
@@ -193,22 +187,6 @@ def test_ious_of_assigned_anchors(
     np.testing.assert_allclose(ious, reference.arrays[f"{prefix}.pos_iou"], rtol=0, atol=1e-6)
 
 
-def match_detections(ours: Instances, reference: Reference, prefix: str) -> tuple[float, float]:
-    """Largest difference of boxes (pixels) and scores, each detection against its own partner.
-
-    Nearly equal scores may swap rows, so partners are found by label and box.
-    """
-    stored = reference.arrays
-    boxes, labels = ours.pred_boxes.tensor.double().numpy(), ours.pred_classes.numpy()
-    assert len(ours) == len(stored[f"{prefix}.boxes"]) == 100
-    distance = np.abs(boxes[:, None] - stored[f"{prefix}.boxes"]).max(2)
-    distance[labels[:, None] != stored[f"{prefix}.labels"]] = np.inf
-    partner = distance.argmin(1)
-    assert sorted(partner) == list(range(100))
-    scores = np.abs(ours.scores.double().numpy() - stored[f"{prefix}.scores"][partner])
-    return float(distance.min(1).max()), float(scores.max())
-
-
 @pytest.mark.parametrize("image", [0, 1])
 def test_detections_in_float32(
     image: int, reference: Reference, reference_model: nn.Module
@@ -231,13 +209,7 @@ def test_detections_of_float64_outputs(
     reference_model: nn.Module,
     maps64: dict[str, Tensor],
 ) -> None:
-    features = [maps64[f"neck.{level}"] for level in range(5)]
-    # The file's detections are of float32 outputs: round once, after the network.
-    logits = [maps64[f"eval_out.0.l{level}"].float() for level in range(5)]
-    boxes = [(maps64[f"eval_out.1.l{level}"] / (64 * 2**level)).float() for level in range(5)]
-    images = reference_model.preprocess_image(reference.inputs())
-    outputs = HeadOutputs(logits=logits, boxes=[boxes])
-    detections = reference_model.forward_inference(images, features, outputs)[image]
+    detections = inference_from(reference_model, reference, maps64)[image]
     if scale == "orig":
         detections = detector_postprocess(detections, *reference.meta["images"][image]["ori"])
     box, score = match_detections(detections, reference, f"det.{scale}.img{image}")

@@ -46,7 +46,7 @@ def targets_from_the_initial_box(model: nn.Module, patch: pytest.MonkeyPatch) ->
     seen: list[Any] = []
     weights = model.box_weights
     model.box_weights = lambda matches: (seen.append(matches), weights(matches))[1]
-    model.iou_target = lambda last: seen[-2].ious.clamp(min=1e-6)
+    model.iou_target = lambda last, _: seen[-2].ious.clamp(min=1e-6)
 
 
 def box_losses_divided_by_the_positives(model: nn.Module, patch: pytest.MonkeyPatch) -> None:

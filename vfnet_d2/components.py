@@ -61,7 +61,8 @@ def build_part(registry: Registry, node: CfgNode, *, key: str, **parts: Any) -> 
         registry: the kind's registry.
         node: see :func:`kind_node`.
         key: the node's path in the config, for messages.
-        parts: arguments that are not configured, such as channel counts.
+        parts: arguments that are not configured, such as channel counts; the class is given those
+            that its signature names.
 
     Raises:
         ValueError: unknown name.
@@ -69,4 +70,8 @@ def build_part(registry: Registry, node: CfgNode, *, key: str, **parts: Any) -> 
     cls = lookup_name(dict(registry), node.NAME, key=f"{key}.NAME")
     # A class registered after the config was made has no node: it runs on its defaults.
     configured = node.get(node.NAME, {})
-    return cls(**{name.lower(): value for name, value in configured.items()}, **parts)
+    wanted = inspect.signature(cls).parameters
+    return cls(
+        **{name.lower(): value for name, value in configured.items()},
+        **{name: part for name, part in parts.items() if name in wanted},
+    )

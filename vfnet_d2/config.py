@@ -9,6 +9,7 @@ from vfnet_d2.modeling.box_coders import BOX_CODER_REGISTRY
 from vfnet_d2.modeling.heads.registry import HEAD_REGISTRY
 from vfnet_d2.modeling.matchers.registry import MATCHER_REGISTRY
 from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
+from vfnet_d2.modeling.suppression import SUPPRESSION_REGISTRY
 
 # Arguments of the detector that Detectron2's own keys already carry.
 _ELSEWHERE = ("MAX_DETECTIONS_PER_IMAGE", "PIXEL_MEAN", "PIXEL_STD", "INPUT_FORMAT")
@@ -30,8 +31,11 @@ def add_vfnet_config(cfg: CfgNode) -> CfgNode:
     node.HEAD = kind_node(HEAD_REGISTRY, "VFNetHead")
     node.BOX_CODER = kind_node(BOX_CODER_REGISTRY, "LinearDistances")
     node.MATCHER = kind_node(MATCHER_REGISTRY, "ATSSMatcher")
+    # Of detectors whose initial boxes are matched otherwise than the refined ones.
+    node.INITIAL_MATCHER = kind_node(MATCHER_REGISTRY, "PointMatcher")
     node.CLS_LOSS = kind_node(CLS_LOSS_REGISTRY, "VarifocalLoss")
     node.BOX_LOSS = kind_node(BOX_LOSS_REGISTRY, "GIoULoss")
+    node.SUPPRESSION = kind_node(SUPPRESSION_REGISTRY, "ClasswiseNMS")
     cfg.MODEL.ONE_STAGE = node
 
     pyramid = defaults_node(build_fpn)

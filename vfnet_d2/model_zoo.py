@@ -1,7 +1,15 @@
-"""Config files by name, from a checkout or an installed wheel."""
+"""Configs and models by name, from a checkout or an installed wheel."""
 
 import importlib.resources
 from pathlib import Path
+
+import torch
+from detectron2.config import CfgNode, LazyConfig, get_cfg, instantiate
+from detectron2.modeling import build_model
+from omegaconf import DictConfig
+from torch import nn
+
+from vfnet_d2.config import add_vfnet_config
 
 
 def config_root() -> Path:
@@ -36,3 +44,53 @@ def config_file(name: str, *, suffix: str = ".yaml") -> str:
     if not path.is_file():
         raise ValueError(f"no config {name!r} with suffix {suffix!r}; known: {available_configs()}")
     return str(path)
+
+
+def get_config(name: str, *, suffix: str = ".yaml") -> CfgNode | DictConfig:
+    """Return a config of the model zoo.
+
+    Args:
+        name: as :func:`available_configs` lists it.
+        suffix: ".yaml" for a ``CfgNode``, ".py" for its LazyConfig twin, a ``DictConfig``.
+
+    Raises:
+        ValueError: no such config; lists the known ones.
+    """
+    path = config_file(name, suffix=suffix)
+    if suffix == ".py":
+        return LazyConfig.load(path)
+    cfg = add_vfnet_config(get_cfg())
+    cfg.merge_from_file(path)
+    return cfg
+
+
+def get(
+    name: str, *, suffix: str = ".yaml", device: str | None = None, checkpoint: str = ""
+) -> nn.Module:
+    """Build a model of the model zoo; it is in training mode, as after its constructor.
+
+    Args:
+        name: as :func:`available_configs` lists it.
+        suffix: of the config to build it from, ".yaml" or ".py".
+        device: such as "cpu" or "cuda:1"; None for the config's, or the CPU where there is no GPU.
+        checkpoint: weights to load: what ``MODEL.WEIGHTS`` takes. "" loads nothing, not even the
+            ImageNet weights that the config names.
+
+    Raises:
+        ValueError: no such config, or a checkpoint that does not fit.
+        FileNotFoundError: no such checkpoint.
+    """
+    # checkpoint/ looks configs up in this module, so it cannot be imported along with it.
+    from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
+
+    config = get_config(name, suffix=suffix)
+    if device is None and not torch.cuda.is_available():
+        device = "cpu"
+    if isinstance(config, CfgNode):
+        config.MODEL.DEVICE = device or config.MODEL.DEVICE
+        model = build_model(config)
+    else:
+        model = instantiate(config.model).to(device or config.train.device)
+    if checkpoint:
+        CheckedCheckpointer(model).load(checkpoint)
+    return model

@@ -18,11 +18,16 @@ def detection_data(
     train: str = "coco_2017_train",
     test: str = "coco_2017_val",
     train_sizes: tuple[int, ...] = (800,),
+    train_sampling: str = "choice",
     test_size: int = 800,
     batch_size: int = 16,
     num_workers: int = 4,
 ) -> DictConfig:
-    """RGB images, shorter side resized, flipped half of the time in training."""
+    """RGB images, shorter side resized, flipped half of the time in training.
+
+    ``train_sampling`` "choice" draws one of ``train_sizes`` for each image; "range" draws from the
+    lower to the upper one.
+    """
     return OmegaConf.create(
         {
             "train": L(build_detection_train_loader)(
@@ -31,7 +36,9 @@ def detection_data(
                     is_train=True,
                     augmentations=[
                         L(T.ResizeShortestEdge)(
-                            short_edge_length=train_sizes, max_size=1333, sample_style="choice"
+                            short_edge_length=train_sizes,
+                            max_size=1333,
+                            sample_style=train_sampling,
                         ),
                         L(T.RandomFlip)(horizontal=True),
                     ],
@@ -61,3 +68,11 @@ def detection_data(
         },
         flags={"allow_objects": True},
     )
+
+
+def multi_scale_data(*, train_sizes: tuple[int, int] = (480, 960)) -> DictConfig:
+    """COCO with the shorter side drawn from a range for each image, the longer at most 1333.
+
+    The paper also has the range (640, 800).
+    """
+    return detection_data(train_sizes=train_sizes, train_sampling="range")

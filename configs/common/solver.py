@@ -55,6 +55,11 @@ def step_schedule(
     )
 
 
+def step_schedule_2x() -> DictConfig:
+    """:func:`step_schedule` of twice the length."""
+    return step_schedule(max_iter=180000, steps=(120000, 160000))
+
+
 def cosine_schedule(*, max_iter: int, warmup: int, warmup_factor: float) -> DictConfig:
     """Half a cosine down to 0 after a linear warm-up."""
     return L(WarmupParamScheduler)(

@@ -2,15 +2,19 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tests.helpers.checkpoints import save_mmdet, thin_state
 from tests.helpers.log_lines import log_lines
 from tests.helpers.small_model import small_model
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
+from vfnet_d2.checkpoint.errors import CheckpointError
 
 
 class Net(nn.Module):
@@ -141,3 +145,51 @@ def test_pickled_imagenet_weights_fill_the_backbone(tmp_path: Path) -> None:
             assert (tensor == 0.5).all(), name
         else:
             assert tensor.equal(before[name]), name
+
+
+def test_a_file_of_mmdet_is_to_be_converted_first(net: Net, tmp_path: Path) -> None:
+    path = save_mmdet(tmp_path / "x.pth", thin_state("vfnet_r50_fpn"))
+    with pytest.raises(CheckpointError, match=r"of mmdet\. .* tools/convert_checkpoint\.py"):
+        CheckedCheckpointer(net).load(str(path))
+
+
+def test_a_damaged_file(net: Net, tmp_path: Path) -> None:
+    path = Path(save(tmp_path, filled(net, 5.0)))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"weights\.pth is truncated or corrupted"):
+        CheckedCheckpointer(net).load(str(path))
+
+
+def test_a_hostile_file_does_not_run(net: Net, tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self) -> Any:
+            return Path.touch, (tmp_path / "trace",)
+
+    torch.save({"model": filled(net, 5.0), "more": Hostile()}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="which may run any code"):
+        CheckedCheckpointer(net).load(str(tmp_path / "x.pth"))
+    assert not (tmp_path / "trace").exists()
+
+
+def test_a_part_of_the_weights_is_not_evaluated(net: Net, tmp_path: Path) -> None:
+    state = {name: t for name, t in filled(net, 5.0).items() if name.startswith("body")}
+    with pytest.raises(CheckpointError, match=r"weights\.pth does not fill 3 of the 5 tensors"):
+        CheckedCheckpointer(net).load_for_evaluation(save(tmp_path, state))
+
+
+def test_weights_of_another_shape_are_not_evaluated(net: Net, tmp_path: Path) -> None:
+    state = {**filled(net, 5.0), "head.bias": torch.zeros(7)}
+    with pytest.raises(CheckpointError, match=r"does not fill 1 of .* first head\.bias"):
+        CheckedCheckpointer(net).load_for_evaluation(save(tmp_path, state))
+
+
+def test_more_weights_than_the_model_has_are_not_evaluated(net: Net, tmp_path: Path) -> None:
+    state = {**filled(net, 5.0), "body.conv_offset.weight": torch.zeros(7)}
+    with pytest.raises(CheckpointError, match=r"has 1 tensors that Net lacks, first body\."):
+        CheckedCheckpointer(net).load_for_evaluation(save(tmp_path, state))
+
+
+def test_safetensors_without_metadata_are_loaded_as_any_file(net: Net, tmp_path: Path) -> None:
+    save_file(filled(net, 5.0), tmp_path / "x.safetensors")
+    CheckedCheckpointer(net).load(str(tmp_path / "x.safetensors"))
+    assert set(values(net).values()) == {5.0}

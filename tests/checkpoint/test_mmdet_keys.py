@@ -3,6 +3,7 @@
 import pytest
 from torch import nn
 
+from tests.helpers.checkpoints import ARCHITECTURES, mmdet_shapes
 from tests.helpers.reference import Reference
 from vfnet_d2.checkpoint.mmdet_keys import from_mmdet
 
@@ -43,6 +44,20 @@ def test_no_entry_of_ours_is_left_out_or_named_twice(
 )
 def test_names_by_hand(theirs: str, ours: str) -> None:
     assert from_mmdet(theirs) == ours
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_name_of_every_reference_has_one_of_ours(name: str) -> None:
+    names = [from_mmdet(x, res2net="res2net" in name) for x in mmdet_shapes(name)]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("res2net", "ours"), [(False, "shortcut.norm.weight"), (True, "shortcut.weight")]
+)
+def test_res2net_counts_its_shortcut_from_the_average_pooling(res2net: bool, ours: str) -> None:
+    found = from_mmdet("backbone.layer2.0.downsample.1.weight", res2net=res2net)
+    assert found == f"backbone.bottom_up.res3.0.{ours}"
 
 
 @pytest.mark.parametrize(

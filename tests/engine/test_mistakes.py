@@ -73,7 +73,7 @@ def test_the_job_itself_is_sound(dataset, tmp_path):
     ("key", "value", "expected"),
     [
         ("MODEL.ONE_STAGE.NUM_CLASSES", 7, ["is 7", "has 5 classes", "one_grey_image"]),
-        ("MODEL.META_ARCHITECTURE", "RetinaNet", ["'RetinaNet'", "['VFNet']"]),
+        ("MODEL.META_ARCHITECTURE", "RetinaNet", ["'RetinaNet'", "'OneStageRetinaNet'", "'VFNet'"]),
         ("MODEL.ONE_STAGE.HEAD.NAME", "Hed", ["HEAD.NAME is 'Hed'", "VFNetHead"]),
         ("MODEL.ONE_STAGE.MATCHER.NAME", "Atss", ["'Atss'", "ATSSMatcher"]),
         ("MODEL.ONE_STAGE.CLS_LOSS.NAME", "Vary", ["'Vary'", "VarifocalLoss", "FocalLoss"]),

@@ -27,6 +27,7 @@ LAYERS = {
     "modeling.stages": 1,
     "modeling.targets": 1,
     "modeling.postprocess": 1,
+    "modeling.suppression": 1,
     "modeling.box_coders": 1,
     "modeling.matchers": 1,
     "modeling.heads": 1,
@@ -38,15 +39,17 @@ LAYERS = {
     "model_zoo": 3,
     "engine": 3,
     "checkpoint": 3,
+    "cli": 4,
+    "__main__": 4,
 }
 # They stand outside: the package's own __init__ registers everything, and the doctor must run
 # where nothing else can be imported.
 OUTSIDE = {"", "doctor"}
 # Folders of one layer that may know another, as CONTRIBUTING.md says.
-SIDEWAYS = {("engine", "checkpoint")}
+SIDEWAYS = {("engine", "checkpoint"), ("model_zoo", "checkpoint"), ("__main__", "cli")}
 # Folder and modules of it that its other modules may import: the template of all detectors.
 DETECTORS = "modeling.meta_arch"
-TEMPLATE = {f"{DETECTORS}.one_stage", f"{DETECTORS}.parts"}
+TEMPLATE = {f"{DETECTORS}.{name}" for name in ("one_stage", "iou_matched", "parts")}
 # What the two lowest layers may use besides the standard library.
 FOUNDATION = {"detectron2", "fvcore", "torchvision", "torch", PACKAGE}
 

@@ -5,13 +5,17 @@ reference's own rounding: the bounds here hold on every processor and are as tig
 numbers allow.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from detectron2.structures import Instances
 from torch import Tensor, nn
 
 from tests.helpers.reference import LOSSES, Reference
-from vfnet_d2.checkpoint.mmdet_keys import from_mmdet
+from vfnet_d2.modeling.structures import HeadOutputs
 
 # Relative; measured with the right network: 2.1e-7 and 5.9e-5.
 LOSS_RTOL = 1e-6
@@ -31,22 +35,43 @@ def head_outputs(model: nn.Module, reference: Reference) -> dict[str, Tensor]:
 
     Boxes are in pixels. Eval mode differs from training mode only in which boxes are listed.
     """
+    with torch.no_grad(), recorded_maps(model) as maps:
+        batch = model.preprocess_image(reference.inputs()).tensor
+        features = model.backbone(batch)
+        model.head([features[name] for name in model.head_in_features])
+    return {"input": batch, **maps}
+
+
+@contextmanager
+def recorded_maps(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Fill a dictionary with what the network computes within the block, detached.
+
+    Names are the reference's, boxes are in pixels. Eval mode differs from training mode only in
+    which boxes are listed.
+    """
     maps: dict[str, Tensor] = {}
+
+    def feature(name: str) -> Callable[..., None]:
+        return lambda module, args, result: maps.update({name: result.detach()})
+
     stages = [getattr(model.backbone.bottom_up, f"res{i}") for i in (2, 3, 4, 5)]
     handles = [
-        stage.register_forward_hook(
-            lambda module, args, result, name=f"backbone.{i}": maps.__setitem__(name, result)
-        )
-        for i, stage in enumerate(stages)
+        stage.register_forward_hook(feature(f"backbone.{i}")) for i, stage in enumerate(stages)
     ]
-    with torch.no_grad():
-        batch = model.preprocess_image(reference.inputs()).tensor
-        maps["input"] = batch
-        features = model.backbone(batch)
-        pyramid = [features[name] for name in model.head_in_features]
-        outputs = model.head(pyramid)
-    for handle in handles:
-        handle.remove()
+    handles.append(
+        model.head.register_forward_hook(
+            lambda module, args, result: maps.update(_head_maps(args[0], result))
+        )
+    )
+    try:
+        yield maps
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _head_maps(pyramid: list[Tensor], outputs: HeadOutputs) -> dict[str, Tensor]:
+    maps: dict[str, Tensor] = {}
     for level, feature in enumerate(pyramid):
         maps[f"neck.{level}"] = feature
         maps[f"eval_out.0.l{level}"] = maps[f"train_out.0.l{level}"] = outputs.logits[level]
@@ -55,7 +80,52 @@ def head_outputs(model: nn.Module, reference: Reference) -> dict[str, Tensor]:
         maps[f"train_out.2.l{level}"] = maps[f"eval_out.1.l{level}"] = (
             outputs.boxes[1][level] * side
         )
-    return maps
+    return {name: value.detach() for name, value in maps.items()}
+
+
+def inference_from(
+    model: nn.Module, reference: Reference, maps: dict[str, Tensor]
+) -> list[Instances]:
+    """Detections from float64 maps, rounded once: the reference's are of float32 outputs.
+
+    Args:
+        model: gives the post-processing.
+        reference: gives the inputs.
+        maps: see :func:`head_outputs`.
+
+    Returns:
+        one ``Instances`` an image, in pixels of the network's input.
+    """
+    levels = range(len(model.head_in_features))
+    logits = [maps[f"eval_out.0.l{level}"].float() for level in levels]
+    boxes = [(maps[f"eval_out.1.l{level}"] / (64 * 2**level)).float() for level in levels]
+    images = model.preprocess_image(reference.inputs())
+    features = [maps[f"neck.{level}"] for level in levels]
+    return model.forward_inference(images, features, HeadOutputs(logits=logits, boxes=[boxes]))
+
+
+def difference(ours: Tensor, reference: Reference, name: str) -> float:
+    """Largest difference between the stored part of a map and ours."""
+    stored = reference.stored(name)
+    part = ours[:, slice(*stored.channels), :: stored.stride, :: stored.stride]
+    assert part.shape == stored.part.shape
+    return float(np.abs(part.double().numpy() - stored.part).max())
+
+
+def match_detections(ours: Instances, reference: Reference, prefix: str) -> tuple[float, float]:
+    """Largest difference of boxes (pixels) and scores, each detection against its own partner.
+
+    Nearly equal scores may swap rows, so partners are found by label and box.
+    """
+    stored = reference.arrays
+    boxes, labels = ours.pred_boxes.tensor.double().numpy(), ours.pred_classes.numpy()
+    assert len(ours) == len(stored[f"{prefix}.boxes"]) == 100
+    distance = np.abs(boxes[:, None] - stored[f"{prefix}.boxes"]).max(2)
+    distance[labels[:, None] != stored[f"{prefix}.labels"]] = np.inf
+    partner = distance.argmin(1)
+    assert sorted(partner) == list(range(100))
+    scores = np.abs(ours.scores.double().numpy() - stored[f"{prefix}.scores"][partner])
+    return float(distance.min(1).max()), float(scores.max())
 
 
 def train_step(
@@ -101,12 +171,21 @@ def loss_problems(training: Training, reference: Reference, case: str) -> list[s
     return problems
 
 
-def gradient_problems(training: Training, reference: Reference, case: str) -> list[str]:
-    """Parameters whose gradient's norm differs, and those that are trained on one side only."""
+def gradient_problems(
+    training: Training, reference: Reference, case: str, *, rtol: float = NORM_RTOL
+) -> list[str]:
+    """Parameters whose gradient's norm differs, and those that are trained on one side only.
+
+    Args:
+        training: our step.
+        reference: gives the stored norms.
+        case: of the step.
+        rtol: relative tolerance.
+    """
     problems = []
     stored_norms = dict(
         zip(
-            [from_mmdet(name) for name in reference.gradient_names],
+            [reference.ours(name) for name in reference.gradient_names],
             reference.arrays[f"grad.{case}.norms"].tolist(),
             strict=True,
         )
@@ -119,6 +198,6 @@ def gradient_problems(training: Training, reference: Reference, case: str) -> li
             problems.append(f"{name}: no gradient, stored norm {stored:.9g}")
             continue
         norm = gradient.double().norm().item()
-        if not abs(norm - stored) <= NORM_RTOL * stored:
+        if not abs(norm - stored) <= rtol * stored:
             problems.append(f"{name}: gradient norm {norm:.9g}, stored {stored:.9g}")
     return problems

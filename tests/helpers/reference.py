@@ -1,4 +1,4 @@
-"""The reference VFNet R-50: its stored results, its inputs and our network filled like it."""
+"""Reference networks: their stored results, their inputs and our networks filled like them."""
 
 import json
 from functools import cached_property
@@ -7,18 +7,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode, instantiate
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
 from tests.helpers.fill_rule import filled
 from vfnet_d2.checkpoint.mmdet_keys import from_mmdet
-from vfnet_d2.config import add_vfnet_config
+from vfnet_d2.model_zoo import get_config
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
-CONFIG = ROOT / "configs" / "vfnet_R_50_1x.yaml"
+# All references have the same two images; only this file holds them.
+IMAGES = DATA / "vfnet_r50_fpn.npz"
+# One implementation everywhere: what is measured to be fastest differs between machines.
+STAR_CONV = "grid_sample"
+DEFORM_CONV = "gather"
 
 # Case A has all ground truth, in B the second image has none, in C no image has any.
 CASES = ("A", "B", "C")
@@ -45,7 +49,14 @@ class Reference:
     def __init__(self, path: Path) -> None:
         with np.load(path) as arrays:
             self.arrays = {name: arrays[name] for name in arrays.files}
+        if "image0" not in self.arrays:
+            with np.load(IMAGES) as arrays:
+                self.arrays |= {name: arrays[name] for name in ("image0", "image1")}
         self.meta: dict[str, Any] = json.loads(str(self.arrays["meta_json"]))
+
+    def ours(self, name: str) -> str:
+        """Our name of one of the reference's parameters."""
+        return from_mmdet(name, res2net="res2net" in self.meta["model"])
 
     def stored(self, name: str) -> Stored:
         """The map called ``name``."""
@@ -73,7 +84,7 @@ class Reference:
         Whether frozen layers have ``num_batches_tracked`` differs between Detectron2's versions.
         """
         return {
-            from_mmdet(name): torch.from_numpy(filled(name, shape))
+            self.ours(name): torch.from_numpy(filled(name, shape))
             for name, shape, dtype in self.meta["state"]
             if "int" not in dtype
         }
@@ -102,18 +113,34 @@ class Reference:
 
 def vfnet_r50_config() -> CfgNode:
     """The shipped R-50 config, on the CPU and without weights."""
-    cfg = add_vfnet_config(get_cfg())
-    cfg.merge_from_file(str(CONFIG))
+    return reference_config("vfnet_R_50_1x")
+
+
+def reference_config(name: str) -> CfgNode:
+    """A shipped YAML config, on the CPU and without weights."""
+    cfg = get_config(name)
     cfg.MODEL.WEIGHTS = ""
     cfg.MODEL.DEVICE = "cpu"
-    # One implementation everywhere: what is measured to be fastest differs between machines.
-    cfg.MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV = "grid_sample"
+    cfg.MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV = STAR_CONV
+    cfg.MODEL.ONE_STAGE.DEFORM_CONV = DEFORM_CONV
     return cfg
 
 
-def build_reference_model(reference: Reference) -> nn.Module:
-    """Build our R-50 from the shipped config and fill it by the reference's rule."""
-    model = build_model(vfnet_r50_config())
+def build_unfilled(name: str, *, suffix: str = ".yaml") -> nn.Module:
+    """Build a shipped config, ".yaml" or ".py", on the CPU with its own initial weights."""
+    if suffix == ".yaml":
+        return build_model(reference_config(name))
+    lazy = get_config(name, suffix=suffix)
+    lazy.model.head.star_conv = STAR_CONV
+    lazy.model.deform_conv = DEFORM_CONV
+    return instantiate(lazy.model)
+
+
+def build_reference_model(
+    reference: Reference, name: str = "vfnet_R_50_1x", *, suffix: str = ".yaml"
+) -> nn.Module:
+    """Build a shipped config and fill it by the reference's rule."""
+    model = build_unfilled(name, suffix=suffix)
     result = model.load_state_dict(reference.state_dict(), strict=False)
     unfilled = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
     if unfilled or result.unexpected_keys:

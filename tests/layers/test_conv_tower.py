@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vfnet_d2.layers.conv_tower import ConvTower, conv_norm_relu
+from vfnet_d2.layers.modulated_deform_conv import ModulatedDeformConv2d
 
 
 def test_a_block_is_convolution_group_norm_and_relu() -> None:
@@ -39,3 +40,17 @@ def test_a_tower_without_blocks_is_the_identity() -> None:
 def test_towers_share_nothing() -> None:
     first, second = ConvTower(3, 32, num_convs=1), ConvTower(3, 32, num_convs=1)
     assert isinstance(first[0], nn.Module) and first[0] is not second[0]
+
+
+def test_only_the_last_convolution_of_a_tower_is_deformable_when_asked() -> None:
+    tower = ConvTower(3, 32, num_convs=3, deform_last=True)
+    assert [isinstance(block, ModulatedDeformConv2d) for block in tower] == [False, False, True]
+    x = torch.randn(1, 3, 4, 4)
+    last = tower[2]
+    half = 0.5 * F.conv2d(tower[1](tower[0](x)), last.weight, padding=1)
+    expected = F.relu(F.group_norm(half, 32, last.norm.weight, last.norm.bias))
+    torch.testing.assert_close(tower(x), expected)
+
+
+def test_a_deformable_tower_without_blocks_is_the_identity() -> None:
+    assert len(ConvTower(3, 32, num_convs=0, deform_last=True)) == 0

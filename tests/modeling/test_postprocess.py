@@ -10,16 +10,16 @@ from detectron2.structures import Instances
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from tests.helpers.naive_suppression import random_candidates
 from vfnet_d2.modeling.postprocess import (
     CANDIDATE_SELECTORS,
-    ClasswiseNMS,
-    Suppression,
     decode_level,
     detect,
     select_pairs,
     select_points,
     suppress_image,
 )
+from vfnet_d2.modeling.suppression import ClasswiseNMS, Suppression
 
 SIZE = (80, 100)
 
@@ -44,14 +44,6 @@ def naive_nms(boxes: Tensor, scores: Tensor, classes: Tensor, threshold: float) 
         if all(iou[k, index] <= threshold for k in rivals):
             kept.append(index)
     return kept
-
-
-def random_candidates(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    corner = 60 * torch.rand(count, 2, generator=generator)
-    boxes = torch.cat([corner, corner + 5 + 30 * torch.rand(count, 2, generator=generator)], dim=1)
-    classes = torch.randint(3, (count,), generator=generator)
-    return boxes, torch.rand(count, generator=generator), classes
 
 
 def finish(
@@ -174,7 +166,7 @@ def test_equal_boxes_of_different_classes_both_stay() -> None:
 
 def test_an_image_without_candidates_has_no_detections() -> None:
     level = (torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.long))
-    result = suppress_image([level] * 5, SIZE, suppression=ClasswiseNMS(), max_detections=100)
+    result = suppress_image([level] * 5, SIZE, suppression=ClasswiseNMS(0.6), max_detections=100)
     assert len(result) == 0 and result.has("pred_boxes") and result.has("scores")
 
 
@@ -199,7 +191,7 @@ def test_each_image_is_detected_with_its_own_predictions_and_size() -> None:
 
 
 def test_suppression_fits_the_protocol() -> None:
-    assert isinstance(ClasswiseNMS(), Suppression)
+    assert isinstance(ClasswiseNMS(0.6), Suppression)
 
 
 def test_quality_ranks_what_the_class_score_selects() -> None:

@@ -15,5 +15,5 @@ def test_fields_of_the_seam_between_matcher_and_detector() -> None:
 def test_fields_of_the_hooks_argument() -> None:
     assert Matches._fields == (
         *("image", "anchor", "anchor_boxes"),
-        *("gt_boxes", "gt_classes", "ious"),
+        *("gt_boxes", "gt_classes", "boxes", "ious"),
     )

@@ -1,5 +1,6 @@
 """Loading weights with a check that they belong to the model."""
 
+import logging
 import os
 from typing import Any
 
@@ -7,12 +8,49 @@ from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vfnet_d2.checkpoint.architecture import naming, shapes_of
+from vfnet_d2.checkpoint.errors import CheckpointError
+from vfnet_d2.checkpoint.files import contents_of, read_file
+from vfnet_d2.checkpoint.fit import (
+    check_complete,
+    check_converted,
+    check_matches,
+    convention_warning,
+)
+from vfnet_d2.checkpoint.imagenet import (
+    ImageNetBackbone,
+    check_backbone,
+    is_imagenet,
+    loading_line,
+    rename_imagenet,
+)
+from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
+from vfnet_d2.checkpoint.pairs import COUNTER, MMDET
+
+logger = logging.getLogger(__name__)
+
+# Files that Detectron2 reads in ways of its own: its model zoo's and pycls's.
+_DETECTRON2_SUFFIXES = (".pkl", ".pyth")
+# Where _load_file leaves what _load_model needs beside the tensors.
+_IMAGENET = "vfnet_d2 imagenet"
+_PATH = "vfnet_d2 path"
+
 
 class CheckedCheckpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer, which refuses a file that fits no parameter of the model.
+    """Detectron2's checkpointer, which refuses files that do not belong to the model.
 
     Detectron2 warns about names that do not match and goes on; training would start from nothing.
+
+    - A converted file must fit the model in every tensor, but for a classifier it was made
+      without. Its metadata are returned by :meth:`load` under "vfnet_d2".
+    - An ImageNet backbone in torchvision's or mmdet's names must fill the model's backbone.
+    - Any other file must fit at least one parameter.
+
+    Reads ``.safetensors`` too, and never runs code that a ``.pth`` file holds.
     """
+
+    _missing: list[str] = []  # noqa: RUF012
+    _unexpected: list[str] = []  # noqa: RUF012
 
     def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Load a checkpoint.
@@ -24,7 +62,7 @@ class CheckedCheckpointer(DetectionCheckpointer):
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: no parameter of the model is in the file, with its shape.
+            CheckpointError: it cannot be read, or does not belong to the model.
         """
         if path and "://" not in path and not os.path.isfile(path.partition("?")[0]):
             raise FileNotFoundError(
@@ -34,46 +72,90 @@ class CheckedCheckpointer(DetectionCheckpointer):
         return super().load(path, *args, **kwargs)
 
     def load_for_evaluation(self, path: str, *, resume: bool = False) -> dict[str, Any]:
-        """Load weights that must exist: an evaluation of random weights helps nobody.
+        """Load weights that must exist and be whole: an evaluation of random ones helps nobody.
 
         Args:
             path: of the weights.
             resume: prefer the last checkpoint of the output folder, if there is one.
 
         Raises:
-            ValueError: there is nothing to load, or it does not fit.
+            CheckpointError: there is nothing to load, or it does not fit entirely.
             FileNotFoundError: no such file.
         """
         if not path and not (resume and self.has_checkpoint()):
-            raise ValueError(
+            raise CheckpointError(
                 "evaluation and prediction need trained weights: set MODEL.WEIGHTS (YAML) or "
                 "train.init_checkpoint (LazyConfig), or --resume with the output folder of a run"
             )
-        return self.resume_or_load(path, resume=resume)
+        if resume and self.has_checkpoint():
+            path = self.get_checkpoint_file()
+        rest = self.resume_or_load(path, resume=resume)
+        check_complete(
+            self._bare_model, missing=self._missing, unexpected=self._unexpected, path=path
+        )
+        return rest
+
+    @property
+    def _bare_model(self) -> nn.Module:
+        model: nn.Module = self.model
+        return model.module if isinstance(model, DistributedDataParallel) else model
+
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        if filename.endswith(_DETECTRON2_SUFFIXES):
+            return super()._load_file(filename)
+        content = read_file(filename)
+        state, rest = contents_of(content, filename)
+        if naming(shapes_of(state)) == MMDET:
+            raise CheckpointError(
+                f"{filename} is a checkpoint of mmdet. Convert it once, then load the result: "
+                f"tools/convert_checkpoint.py {filename} OUT.pth"
+            )
+        if is_imagenet(list(state)):
+            loaded = rename_imagenet(state, filename)
+            return {"model": loaded.state, _IMAGENET: loaded, _PATH: filename}
+        # Detectron2 main matches names by similarity where the path ends in this query.
+        url = getattr(self, "_parsed_url_during_load", None)
+        if url is not None and "matching_heuristics=True" in url.query:
+            rest["matching_heuristics"] = True
+        return {**rest, "model": state, _PATH: filename}
 
     def _load_model(self, checkpoint: Any) -> Any:
+        path = checkpoint.pop(_PATH, "the checkpoint")
+        imagenet: ImageNetBackbone | None = checkpoint.pop(_IMAGENET, None)
+        shapes = shapes_of(self._bare_model.state_dict())
+        metadata = None
+        if imagenet is not None:
+            check_backbone(imagenet, shapes, path)
+        elif ENTRY in checkpoint:
+            metadata = Metadata.from_dict(checkpoint[ENTRY])
+            check_converted(metadata, shapes_of(checkpoint["model"]), shapes, path)
         found = list(checkpoint["model"])
         incompatible = super()._load_model(checkpoint)
-        model = self.model.module if isinstance(self.model, DistributedDataParallel) else self.model
-        check_matches(model, found, incompatible)
+        mismatched = [name for name, *_ in incompatible.incorrect_shapes]
+        # What has another shape is in both lists.
+        self._missing = list(dict.fromkeys([*incompatible.missing_keys, *mismatched]))
+        self._unexpected = list(incompatible.unexpected_keys)
+        check_matches(self._bare_model, found, incompatible)
+        if imagenet is not None:
+            fresh = [name for name in incompatible.missing_keys if not name.endswith(COUNTER)]
+            logger.info(loading_line(imagenet, fresh, path))
+            incompatible.missing_keys.clear()
+        if metadata is not None:
+            self._report(metadata, path)
+        _forget_counters(incompatible)
         return incompatible
 
+    def _report(self, metadata: Metadata, path: str) -> None:
+        origin = f", converted from {metadata.source_file}" if metadata.source_file else ""
+        logger.info("%s: %s%s", path, metadata.architecture, origin)
+        if metadata.classifier_dropped:
+            logger.info("%s has no classifier: the model's starts afresh", path)
+        warning = convention_warning(metadata, self._bare_model, path)
+        if warning:
+            logger.warning(warning)
 
-def check_matches(model: nn.Module, found: list[str], incompatible: Any) -> None:
-    """Raise ValueError when not one parameter of the model was filled.
 
-    Args:
-        model: the model that was loaded into.
-        found: names in the file.
-        incompatible: fvcore's result of loading.
-    """
-    expected = [name for name, _ in model.named_parameters()]
-    mismatched = {name for name, *_ in incompatible.incorrect_shapes}
-    unfilled = set(incompatible.missing_keys) | mismatched
-    if expected and all(name in unfilled for name in expected):
-        raise ValueError(
-            f"the checkpoint fits no parameter of {type(model).__name__}: expected names such as "
-            f"{expected[:3]}, found {found[:3]} ({len(found)} entries"
-            + (f", {len(mismatched)} of another shape" if mismatched else "")
-            + "). Is it a checkpoint of another architecture or project?"
-        )
+def _forget_counters(incompatible: Any) -> None:
+    """Say nothing of BN's counters, which frozen layers have in one Detectron2 alone."""
+    for names in (incompatible.missing_keys, incompatible.unexpected_keys):
+        names[:] = [name for name in names if not name.endswith(COUNTER)]

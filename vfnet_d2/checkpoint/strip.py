@@ -5,6 +5,9 @@ from pathlib import Path
 
 import torch
 
+from vfnet_d2.checkpoint.files import write_whole
+from vfnet_d2.checkpoint.metadata import ENTRY
+
 
 def strip_checkpoint(source: str | Path, target: str | Path) -> int:
     """Write the weights of a training checkpoint alone, whole or not at all.
@@ -27,12 +30,8 @@ def strip_checkpoint(source: str | Path, target: str | Path) -> int:
         raise ValueError(f"{source} has no entry 'model': it is no checkpoint of a Detectron2 run")
     # Views of a larger storage would be saved with all of it.
     weights = {name: value.clone() for name, value in checkpoint["model"].items()}
-    target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f".{target.name}.part")
-    try:
-        torch.save({"model": weights}, scratch)
-        os.replace(scratch, target)
-    finally:
-        scratch.unlink(missing_ok=True)
-    return target.stat().st_size
+    content = {"model": weights}
+    if ENTRY in checkpoint:  # what a converted file says about itself
+        content[ENTRY] = checkpoint[ENTRY]
+    write_whole(target, lambda path: torch.save(content, path))
+    return Path(target).stat().st_size

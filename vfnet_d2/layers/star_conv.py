@@ -1,17 +1,14 @@
 """Star convolution as a layer, and the choice of its implementation."""
 
 import functools
-import logging
-import time
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from vfnet_d2.layers.deform_gather import GatherPlan, gather_conv, gather_plan
+from vfnet_d2.layers.fastest import choose_fastest, time_passes
 from vfnet_d2.layers.star_ops import STAR_CONVS, star_offsets
-
-logger = logging.getLogger(__name__)
 
 # Known to every exporter, so it is what a traced or compiled model gets.
 PORTABLE = "grid_sample"
@@ -115,31 +112,14 @@ def fastest_star_conv(device_type: str) -> str:
     """
     with torch.random.fork_rng(enabled=True):  # measuring must not shift a seeded run
         seconds = {name: _time_once(fn, device_type) for name, fn in STAR_CONVS.items()}
-    best = min(seconds, key=seconds.__getitem__)
-    figures = ", ".join(f"{name} {1000 * s:.1f} ms" for name, s in seconds.items())
-    logger.info("Star convolution on %s: %s; using %s.", device_type, figures, best)
-    return best
+    return choose_fastest("Star convolution", seconds, device_type)
 
 
 def _time_once(function: Callable[[Tensor, Tensor, Tensor], Tensor], device_type: str) -> float:
-    """Seconds of the faster of three forward and backward passes at a typical size."""
+    """Seconds at a typical size."""
     size, channels = 48, 64
-    best = float("inf")
-    with torch.enable_grad(), torch.autocast(device_type, enabled=False):
-        x = torch.rand(1, channels, size, size, device=device_type, requires_grad=True)
-        distances = 4 * torch.rand(1, 4, size, size, device=device_type)
-        offsets = star_offsets(distances).requires_grad_()
-        weight = torch.rand(channels, channels, 3, 3, device=device_type, requires_grad=True)
-        for _ in range(3):
-            _synchronize(device_type)
-            start = time.perf_counter()
-            function(x, offsets, weight).sum().backward()
-            _synchronize(device_type)
-            best = min(best, time.perf_counter() - start)
-    return best
-
-
-def _synchronize(device_type: str) -> None:
-    """Wait for queued work, so that a timing covers it."""
-    if device_type == "cuda":
-        torch.cuda.synchronize()
+    x = torch.rand(1, channels, size, size, device=device_type, requires_grad=True)
+    distances = 4 * torch.rand(1, 4, size, size, device=device_type)
+    weight = torch.rand(channels, channels, 3, 3, device=device_type, requires_grad=True)
+    offsets = star_offsets(distances).detach().requires_grad_()
+    return time_passes(function, (x, offsets, weight), device_type)

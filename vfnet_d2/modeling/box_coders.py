@@ -4,6 +4,9 @@ A coder has Detectron2's interface: ``get_deltas(anchors (P, 4), boxes (P, 4)) -
 inverse ``apply_deltas(deltas (P, 4), anchors (P, 4)) -> (P, 4)``, boxes in pixels.
 """
 
+import math
+from collections.abc import Sequence
+
 from detectron2.modeling.box_regression import Box2BoxTransform, Box2BoxTransformLinear
 from detectron2.utils.registry import Registry
 from torch import Tensor
@@ -19,11 +22,21 @@ class LinearDistances(Box2BoxTransformLinear):
 
 @BOX_CODER_REGISTRY.register()
 class LogDistances(Box2BoxTransformLinear):
-    """Logarithms of :class:`LinearDistances`, for heads that predict them unbounded."""
+    """Logarithms of :class:`LinearDistances`, for heads that predict them unbounded.
+
+    Args:
+        limit: encoded distances are kept within 1 / limit and limit anchor sides. FoveaBox has 16;
+            without a limit, an anchor's centre on or beyond a side of its box has no encoding.
+    """
+
+    def __init__(self, *, limit: float = math.inf) -> None:
+        super().__init__()
+        self.limit = limit
 
     def get_deltas(self, src_boxes: Tensor, target_boxes: Tensor) -> Tensor:
-        """Encode boxes (P, 4) whose anchors' centres lie inside."""
-        return super().get_deltas(src_boxes, target_boxes).log()
+        """Encode boxes (P, 4)."""
+        distances = super().get_deltas(src_boxes, target_boxes)
+        return distances.clamp(1 / self.limit, self.limit).log()
 
     def apply_deltas(self, deltas: Tensor, boxes: Tensor) -> Tensor:
         """Decode deltas (P, 4) of anchors (P, 4)."""
@@ -38,5 +51,29 @@ class CentreSizeDeltas(Box2BoxTransform):
         weights: factors of (dx, dy, dw, dh).
     """
 
-    def __init__(self, *, weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)) -> None:
-        super().__init__(weights=weights)
+    def __init__(self, *, weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0)) -> None:
+        super().__init__(weights=tuple(weights))
+
+
+@BOX_CODER_REGISTRY.register()
+class CornerOffsets:
+    """Corners (x1, y1, x2, y2) relative to the anchor's centre, in units of its sides.
+
+    Unlike distances they may have any sign, and a box need not contain the centre.
+    """
+
+    def get_deltas(self, anchors: Tensor, boxes: Tensor) -> Tensor:
+        """Encode boxes (P, 4)."""
+        centre, size = _centre_and_size(anchors)
+        return (boxes - centre) / size
+
+    def apply_deltas(self, deltas: Tensor, anchors: Tensor) -> Tensor:
+        """Decode deltas (P, 4) of anchors (P, 4)."""
+        centre, size = _centre_and_size(anchors)
+        return deltas * size + centre
+
+
+def _centre_and_size(anchors: Tensor) -> tuple[Tensor, Tensor]:
+    """Centres (x, y, x, y) and sides (w, h, w, h), both (P, 4), of anchors (P, 4)."""
+    low, high = anchors[:, :2], anchors[:, 2:]
+    return ((low + high) / 2).repeat(1, 2), (high - low).repeat(1, 2)

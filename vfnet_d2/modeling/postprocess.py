@@ -5,15 +5,12 @@ suppress, best of the image.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
-from detectron2.layers import batched_nms
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
-# Among ten times as many candidates there are almost always enough detections.
-_CANDIDATES_PER_DETECTION = 10
+from vfnet_d2.modeling.suppression import Suppression
 
 Candidates = tuple[Tensor, Tensor, Tensor]
 
@@ -52,50 +49,6 @@ CANDIDATE_SELECTORS: dict[str, Callable[..., Candidates]] = {
     "pairs": select_pairs,
     "points": select_points,
 }
-
-
-@runtime_checkable
-class Suppression(Protocol):
-    """Seam: remove duplicates."""
-
-    def __call__(
-        self, boxes: Tensor, scores: Tensor, classes: Tensor, *, limit: int
-    ) -> tuple[Tensor, Tensor]:
-        """Find the best detections.
-
-        Args:
-            boxes: (P, 4).
-            scores: (P,).
-            classes: (P,).
-            limit: how many detections are wanted; a suppression may stop there, or return more.
-
-        Returns:
-            indices of what is kept, best first, and their scores.
-        """
-        ...
-
-
-class ClasswiseNMS:
-    """Greedy non-maximum suppression within each class.
-
-    Args:
-        iou_thresh: a box that overlaps a better one by more than this IoU goes.
-    """
-
-    def __init__(self, iou_thresh: float = 0.6) -> None:
-        self.iou_thresh = iou_thresh
-
-    def __call__(
-        self, boxes: Tensor, scores: Tensor, classes: Tensor, *, limit: int
-    ) -> tuple[Tensor, Tensor]:
-        """See :class:`Suppression`."""
-        # A box is suppressed by better ones alone. So when enough of the best candidates stay,
-        # the others need no look; their cost would be quadratic.
-        first = scores.topk(min(len(scores), _CANDIDATES_PER_DETECTION * limit)).indices
-        keep = first[batched_nms(boxes[first], scores[first], classes[first], self.iou_thresh)]
-        if len(keep) < limit and len(first) < len(scores):
-            keep = batched_nms(boxes, scores, classes, self.iou_thresh)
-        return keep, scores[keep]
 
 
 def decode_level(

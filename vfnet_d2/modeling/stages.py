@@ -50,8 +50,9 @@ def match_stage(
     gt_boxes, gt_classes = matched_targets(targets, assignment.gt_idxs[image, anchor], image)
     deltas, anchor_boxes = deltas[image, anchor], anchors[anchor]
     boxes = coder.apply_deltas(deltas, anchor_boxes)
-    ious = paired_iou(boxes.detach(), gt_boxes)
-    matches = Matches(image, anchor, anchor_boxes, gt_boxes, gt_classes, ious)
+    found = boxes.detach()
+    ious = paired_iou(found, gt_boxes)
+    matches = Matches(image, anchor, anchor_boxes, gt_boxes, gt_classes, found, ious)
     if loss.encoded:
         return matches, loss(deltas, coder.get_deltas(anchor_boxes, gt_boxes))
     return matches, loss(boxes, gt_boxes)
@@ -60,5 +61,7 @@ def match_stage(
 def class_targets(matches: Matches, score: Tensor | float, logits: Tensor) -> Tensor:
     """Targets (N, R, K) of the logits: 0, and ``score`` at each positive's class."""
     targets = torch.zeros_like(logits)
-    targets[matches.image, matches.anchor, matches.gt_classes] = score
+    # Some coders decode to float32 whatever the network's precision.
+    values = torch.as_tensor(score, dtype=logits.dtype, device=logits.device)
+    targets[matches.image, matches.anchor, matches.gt_classes] = values
     return targets

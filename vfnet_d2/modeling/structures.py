@@ -47,7 +47,8 @@ class Matches(NamedTuple):
         anchor_boxes: (P, 4) the anchor itself in pixels.
         gt_boxes: (P, 4) ground-truth boxes in pixels.
         gt_classes: (P,) their classes.
-        ious: (P,) IoU of the stage's prediction with the ground truth, detached.
+        boxes: (P, 4) the stage's predictions in pixels, detached.
+        ious: (P,) their IoU with the ground truth, detached.
     """
 
     image: Tensor
@@ -55,4 +56,5 @@ class Matches(NamedTuple):
     anchor_boxes: Tensor
     gt_boxes: Tensor
     gt_classes: Tensor
+    boxes: Tensor
     ious: Tensor

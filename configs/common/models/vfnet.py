@@ -1,5 +1,7 @@
 """VFNet as a LazyConfig. What is not said here is the default of the class it belongs to."""
 
+from typing import Any
+
 from detectron2.config import LazyCall as L
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from omegaconf import DictConfig
@@ -7,6 +9,7 @@ from omegaconf import DictConfig
 from vfnet_d2.losses.box import GIoULoss
 from vfnet_d2.losses.varifocal import VarifocalLoss
 from vfnet_d2.modeling.backbone.fpn import build_fpn
+from vfnet_d2.modeling.backbone.res2net import build_res2net
 from vfnet_d2.modeling.backbone.resnet import build_resnet
 from vfnet_d2.modeling.box_coders import LinearDistances
 from vfnet_d2.modeling.heads.vfnet_head import VFNetHead
@@ -14,10 +17,10 @@ from vfnet_d2.modeling.matchers.atss import ATSSMatcher
 from vfnet_d2.modeling.meta_arch.vfnet import VFNet
 
 
-def vfnet_resnet(*, depth: int = 50, num_classes: int = 80, channels: int = 256) -> DictConfig:
-    """VFNet over a ResNet and FPN levels P3-P7 of ``channels`` channels."""
+def vfnet(*, bottom_up: DictConfig, num_classes: int = 80, channels: int = 256) -> DictConfig:
+    """VFNet over a backbone and FPN levels P3-P7 of ``channels`` channels."""
     return L(VFNet)(
-        backbone=L(build_fpn)(bottom_up=L(build_resnet)(depth=depth), channels=channels),
+        backbone=L(build_fpn)(bottom_up=bottom_up, channels=channels),
         head=L(VFNetHead)(in_channels=channels, num_classes="${..num_classes}", num_levels=5),
         head_in_features=["p3", "p4", "p5", "p6", "p7"],
         anchor_generator=L(DefaultAnchorGenerator)(
@@ -32,3 +35,20 @@ def vfnet_resnet(*, depth: int = 50, num_classes: int = 80, channels: int = 256)
         box_loss=L(GIoULoss)(),
         num_classes=num_classes,
     )
+
+
+def vfnet_resnet(*, num_classes: int = 80, channels: int = 256, **resnet: Any) -> DictConfig:
+    """VFNet over a ResNet or ResNeXt; ``resnet`` are arguments of ``build_resnet``."""
+    return vfnet(bottom_up=L(build_resnet)(**resnet), num_classes=num_classes, channels=channels)
+
+
+def vfnet_res2net(*, num_classes: int = 80, channels: int = 256, **res2net: Any) -> DictConfig:
+    """VFNet over a Res2Net; ``res2net`` are arguments of ``build_res2net``."""
+    return vfnet(bottom_up=L(build_res2net)(**res2net), num_classes=num_classes, channels=channels)
+
+
+def deformable(model: DictConfig) -> DictConfig:
+    """The same VFNet, deformable in stages c3-c5 and in the last convolution of its towers."""
+    model.backbone.bottom_up.deform_on_per_stage = [False, True, True, True]
+    model.head.deform_last = True
+    return model

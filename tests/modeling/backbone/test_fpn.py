@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tests.helpers.small_model import small_config
 from vfnet_d2.layers.batch_norm import FixedStatsBatchNorm2d
+from vfnet_d2.layers.modulated_deform_conv import ModulatedDeformConv2d
 from vfnet_d2.modeling.backbone.fpn import build_fpn
 from vfnet_d2.modeling.backbone.resnet import build_resnet
 
@@ -112,3 +113,48 @@ def test_top_levels_from_the_backbone_with_norms_and_without_relu(image: Tensor)
 def test_an_unknown_top_input_lists_the_known() -> None:
     with pytest.raises(ValueError, match=r"MODEL.FPN.TOP_INPUT is 'p4', .*\['p5', 'res5'\]"):
         build_backbone(small_config("MODEL.FPN.TOP_INPUT", "p4"))
+
+
+DEFORMABLE = ["MODEL.RESNETS.DEFORM_ON_PER_STAGE", [False, True, True, True]]
+RES2NET = [
+    *("MODEL.BACKBONE.NAME", "build_p3p7_res2net_fpn_backbone", "MODEL.RESNETS.DEPTH", 50),
+    *("MODEL.RESNETS.WIDTH_PER_GROUP", 2),
+]
+
+
+@pytest.mark.parametrize("options", [["MODEL.RESNETS.DEPTH", 50], RES2NET])
+def test_the_yaml_builders_follow_detectron2_s_deformable_keys(options: list[object]) -> None:
+    options = [*options, *DEFORMABLE, "MODEL.RESNETS.DEFORM_MODULATED", True]
+    network = build_backbone(small_config(*options))
+    stages = {
+        name.split(".")[1]
+        for name, part in network.named_modules()
+        if isinstance(part, ModulatedDeformConv2d)
+    }
+    assert stages == {"res3", "res4", "res5"}
+
+
+def test_the_yaml_builder_of_res2net_takes_its_width() -> None:
+    network = build_backbone(small_config(*RES2NET, "MODEL.FPN.OUT_CHANNELS", 24))
+    assert network.bottom_up.res3[0].convs[0].weight.shape[:2] == (4, 4)
+    assert network.output_shape()["p3"].channels == 24
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["MODEL.RESNETS.DEPTH", 50, *DEFORMABLE], "DEFORM_MODULATED is False.* set it to True"),
+        (
+            [
+                *("MODEL.RESNETS.DEPTH", 50, *DEFORMABLE),
+                *("MODEL.RESNETS.DEFORM_MODULATED", True, "MODEL.RESNETS.DEFORM_NUM_GROUPS", 2),
+            ],
+            "DEFORM_NUM_GROUPS is 2.* set it to 1",
+        ),
+        ([*RES2NET, "MODEL.RESNETS.NUM_GROUPS", 32], "NUM_GROUPS to 1 .* not 32 and False"),
+        ([*RES2NET, "MODEL.RESNETS.STRIDE_IN_1X1", True], "STRIDE_IN_1X1 to False, not 1 and True"),
+    ],
+)
+def test_keys_without_a_meaning_here_are_named(options: list[object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_backbone(small_config(*options))

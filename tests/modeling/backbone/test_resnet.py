@@ -7,6 +7,7 @@ from torch import nn
 
 from vfnet_d2.checkpoint.mmdet_keys import from_mmdet
 from vfnet_d2.layers.batch_norm import FixedStatsBatchNorm2d
+from vfnet_d2.layers.modulated_deform_conv import ModulatedDeformConv2d
 from vfnet_d2.modeling.backbone.resnet import build_resnet
 
 STAGES = ("stem", "res2", "res3", "res4", "res5")
@@ -84,3 +85,61 @@ def test_stride_lies_in_the_3x3_convolution_unless_asked() -> None:
 def test_an_unknown_depth_lists_the_known() -> None:
     with pytest.raises(ValueError, match=r"is 20; choose one of \[18, 34, 50, 101, 152\]"):
         build_resnet(depth=20)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_groups": 4, "width_per_group": 2}])
+def test_a_fresh_deformable_network_is_the_rigid_one(options: dict[str, int]) -> None:
+    """Its samples lie on the grid and count half: twice the weights make up for it."""
+    sizes = {"stem_channels": 8, "res2_channels": 16, "width_per_group": 8, "freeze_at": 0}
+    rigid = build_resnet(**(sizes | options)).eval()
+    deformable = build_resnet(
+        **(sizes | options), deform_on_per_stage=[False, True, True, True]
+    ).eval()
+    state = deformable.state_dict()
+    for name, value in rigid.state_dict().items():
+        twice = "conv2.weight" in name and not name.startswith("res2")
+        state[name].copy_(2 * value if twice else value)
+    x = torch.randn(1, 3, 64, 96)
+    expected = rigid(x)
+    for name, feature in deformable(x).items():
+        bound = 1e-5 * expected[name].abs().max().item()
+        torch.testing.assert_close(feature, expected[name], rtol=0, atol=bound)
+
+
+def test_the_second_convolutions_of_deformable_stages_are_deformable() -> None:
+    made = build_resnet(
+        stem_channels=8,
+        res2_channels=16,
+        width_per_group=8,
+        deform_on_per_stage=[False, True, True, True],
+    )
+    deformable = {
+        name for name, part in made.named_modules() if isinstance(part, ModulatedDeformConv2d)
+    }
+    counts = {"res3": 4, "res4": 6, "res5": 3}
+    assert deformable == {f"{s}.{i}.conv2" for s, count in counts.items() for i in range(count)}
+    first = made.res3[0]
+    assert (first.conv1.stride, first.conv2.stride) == ((1, 1), (2, 2))
+    assert first.conv2.conv_offset.stride == (2, 2)
+
+
+def test_a_deformable_convolution_starts_like_a_plain_one() -> None:
+    made = build_resnet(
+        stem_channels=8, res2_channels=16, deform_on_per_stage=[False, False, False, True]
+    )
+    conv = made.res5[1].conv2
+    # Kaiming normal over the outputs, as Detectron2 does: sqrt(2 / (512 * 9))
+    assert conv.weight.std().item() == pytest.approx((2 / (512 * 9)) ** 0.5, rel=0.01)
+    assert (conv.conv_offset.weight == 0).all() and (conv.conv_offset.bias == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"depth": 18, "deform_on_per_stage": [False, True, True, True]}, "depth is 18, choose 50"),
+        ({"deform_on_per_stage": [True, True]}, "DEFORM_ON_PER_STAGE.* is .True, True.; give one"),
+    ],
+)
+def test_deformable_stages_that_cannot_be_built(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_resnet(**options)

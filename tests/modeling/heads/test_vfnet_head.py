@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vfnet_d2.layers.modulated_deform_conv import ModulatedDeformConv2d
 from vfnet_d2.layers.star_ops import star_offsets
 from vfnet_d2.modeling.heads import vfnet_head
 from vfnet_d2.modeling.heads.registry import HEAD_REGISTRY, DenseHead
@@ -248,3 +249,20 @@ def test_an_unknown_star_convolution_lists_the_known() -> None:
 def test_is_registered_and_fits_the_protocol() -> None:
     assert HEAD_REGISTRY.get("VFNetHead") is VFNetHead
     assert isinstance(make_head(), DenseHead)
+
+
+def test_the_last_convolutions_of_the_towers_are_deformable_when_asked() -> None:
+    head = make_head(deform_last=True)
+    deformable = {
+        name for name, part in head.named_modules() if isinstance(part, ModulatedDeformConv2d)
+    }
+    assert deformable == {"cls_tower.2", "box_tower.2"}
+    assert not [p for p in make_head().modules() if isinstance(p, ModulatedDeformConv2d)]
+
+
+def test_deformable_convolutions_start_on_the_grid_with_the_head_s_spread() -> None:
+    for tower in ("cls_tower", "box_tower"):
+        conv = getattr(make_head(deform_last=True, init_std=0.02, channels=64), tower)[2]
+        assert (conv.conv_offset.weight == 0).all() and (conv.conv_offset.bias == 0).all()
+        # 64 * 64 * 9 = 36,864 draws: the deviation's standard error is 0.4 %
+        assert conv.weight.std().item() == pytest.approx(0.02, rel=0.02)

@@ -20,7 +20,7 @@ def matches_of(*ious: float) -> Matches:
     """Positives whose boxes have these IoUs."""
     index = torch.zeros(len(ious), dtype=torch.long)
     boxes = torch.zeros(len(ious), 4)
-    return Matches(index, index, boxes, boxes, index, torch.tensor(ious))
+    return Matches(index, index, boxes, boxes, index, boxes, torch.tensor(ious))
 
 
 def test_is_registered_under_its_name() -> None:
@@ -32,7 +32,7 @@ def test_a_box_is_weighted_by_its_own_iou_and_never_by_zero(model: nn.Module) ->
 
 
 def test_the_target_is_the_iou_and_never_zero(model: nn.Module) -> None:
-    assert model.iou_target(matches_of(0.8, 0.0)).tolist() == pytest.approx([0.8, 1e-6])
+    assert model.iou_target(matches_of(0.8, 0.0), []).tolist() == pytest.approx([0.8, 1e-6])
 
 
 def test_anchors_that_the_star_would_miss_are_refused() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vfnet_d2.components import lookup_name
+from vfnet_d2.modeling.backbone.res2net import build_res2net
 from vfnet_d2.modeling.backbone.resnet import build_resnet
 
 
@@ -109,14 +110,66 @@ def build_p3p7_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
         num_groups=node.NUM_GROUPS,
         width_per_group=node.WIDTH_PER_GROUP,
         stride_in_1x1=node.STRIDE_IN_1X1,
+        deform_on_per_stage=_deform_on_per_stage(node),
         freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
         out_features=node.OUT_FEATURES,
     )
+    return _fpn_from_config(cfg, bottom_up)
+
+
+@BACKBONE_REGISTRY.register()
+def build_p3p7_res2net_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
+    """Build :func:`build_fpn` over :func:`build_res2net` from Detectron2's RESNETS and FPN nodes.
+
+    RESNETS.WIDTH_PER_GROUP is the width of a split; NUM_GROUPS and STRIDE_IN_1X1 have no meaning.
+
+    Raises:
+        ValueError: NUM_GROUPS or STRIDE_IN_1X1 are set.
+    """
+    del input_shape
+    node = cfg.MODEL.RESNETS
+    if node.NUM_GROUPS != 1 or node.STRIDE_IN_1X1:
+        raise ValueError(
+            "a Res2Net has no groups and its strides lie in the 3x3 convolutions: set "
+            "MODEL.RESNETS.NUM_GROUPS to 1 and MODEL.RESNETS.STRIDE_IN_1X1 to False, not "
+            f"{node.NUM_GROUPS} and {node.STRIDE_IN_1X1}"
+        )
+    bottom_up = build_res2net(
+        depth=node.DEPTH,
+        stem_channels=node.STEM_OUT_CHANNELS,
+        res2_channels=node.RES2_OUT_CHANNELS,
+        norm=node.NORM,
+        width_per_split=node.WIDTH_PER_GROUP,
+        deform_on_per_stage=_deform_on_per_stage(node),
+        freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
+        out_features=node.OUT_FEATURES,
+    )
+    return _fpn_from_config(cfg, bottom_up)
+
+
+def _fpn_from_config(cfg: CfgNode, bottom_up: Backbone) -> FPN:
+    node = cfg.MODEL.FPN
     return build_fpn(
         bottom_up=bottom_up,
-        in_features=cfg.MODEL.FPN.IN_FEATURES,
-        channels=cfg.MODEL.FPN.OUT_CHANNELS,
-        norm=cfg.MODEL.FPN.NORM,
-        top_input=cfg.MODEL.FPN.TOP_INPUT,
-        top_relu=cfg.MODEL.FPN.TOP_RELU,
+        in_features=node.IN_FEATURES,
+        channels=node.OUT_CHANNELS,
+        norm=node.NORM,
+        top_input=node.TOP_INPUT,
+        top_relu=node.TOP_RELU,
     )
+
+
+def _deform_on_per_stage(node: CfgNode) -> list[bool]:
+    """The deformable stages that RESNETS asks for, if they are of the only kind there is."""
+    if any(node.DEFORM_ON_PER_STAGE):
+        if not node.DEFORM_MODULATED:
+            raise ValueError(
+                "MODEL.RESNETS.DEFORM_MODULATED is False, but deformable convolutions here are "
+                "modulated (DCNv2); set it to True, or DEFORM_ON_PER_STAGE to no stage"
+            )
+        if node.DEFORM_NUM_GROUPS != 1:
+            raise ValueError(
+                f"MODEL.RESNETS.DEFORM_NUM_GROUPS is {node.DEFORM_NUM_GROUPS}, but all channels of "
+                "a deformable convolution share their offsets here; set it to 1"
+            )
+    return node.DEFORM_ON_PER_STAGE

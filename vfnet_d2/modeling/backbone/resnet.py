@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import fvcore.nn.weight_init as weight_init
 from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, BottleneckBlock, ResNet
 from torch import nn
 
 from vfnet_d2.layers.batch_norm import FixedStatsBatchNorm2d
+from vfnet_d2.layers.modulated_deform_conv import ModulatedDeformConv2d
 
 Norm = str | Callable[[int], nn.Module]
 
@@ -21,6 +23,59 @@ BLOCKS_PER_STAGE = {
     152: (3, 8, 36, 3),
 }
 
+# Which of the stages res2 to res5 are deformable
+PerStage = Sequence[bool]
+RIGID: PerStage = (False, False, False, False)
+
+
+class DeformableBottleneckBlock(BottleneckBlock):
+    """Detectron2's bottleneck whose 3x3 convolution is modulated deformable.
+
+    Args:
+        args: see ``BottleneckBlock``.
+        kwargs: likewise.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conv2 = deformable_like(self.get_submodule("conv2"))
+
+
+def deformable_like(conv: Any) -> ModulatedDeformConv2d:
+    """Return a modulated deformable convolution with the settings and the norm of ``conv``.
+
+    Args:
+        conv: a Detectron2 ``Conv2d``.
+    """
+    made = ModulatedDeformConv2d(
+        conv.in_channels,
+        conv.out_channels,
+        kernel_size=conv.kernel_size,
+        stride=conv.stride,
+        padding=conv.padding,
+        dilation=conv.dilation,
+        groups=conv.groups,
+        bias=conv.bias is not None,
+        norm=conv.norm,
+        activation=conv.activation,
+    )
+    weight_init.c2_msra_fill(made)
+    return made
+
+
+def norm_layer(norm: Norm) -> Norm:
+    """Return what Detectron2's ``get_norm`` understands for a norm of :func:`build_resnet`."""
+    return OWN_NORMS.get(norm, norm) if isinstance(norm, str) else norm
+
+
+def check_deformable(deform_on_per_stage: PerStage) -> None:
+    """Raise ValueError unless there is one choice for each of "res2" to "res5"."""
+    if len(deform_on_per_stage) != len(RIGID):
+        raise ValueError(
+            f"deform_on_per_stage (MODEL.RESNETS.DEFORM_ON_PER_STAGE) is "
+            f"{list(deform_on_per_stage)}; give one value for each of res2, res3, res4, res5"
+        )
+
 
 def build_resnet(
     *,
@@ -31,6 +86,7 @@ def build_resnet(
     num_groups: int = 1,
     width_per_group: int = 64,
     stride_in_1x1: bool = False,
+    deform_on_per_stage: PerStage = RIGID,
     freeze_at: int = 2,
     out_features: Sequence[str] = ("res3", "res4", "res5"),
 ) -> ResNet:
@@ -45,15 +101,23 @@ def build_resnet(
         num_groups: groups of the bottlenecks' 3x3 convolutions (ResNeXt).
         width_per_group: their channels a group in the first stage.
         stride_in_1x1: put a stage's stride in the 1x1 convolution (Caffe) instead of the 3x3.
+        deform_on_per_stage: for each of the stages "res2" to "res5", whether the 3x3 convolutions
+            of its bottlenecks are modulated deformable (DCNv2).
         freeze_at: stages frozen from the input on; 1 is the stem, 2 stem and first stage.
         out_features: outputs, "stem" and "res2" to "res5".
 
     Raises:
-        ValueError: unknown depth.
+        ValueError: unknown depth, or deformable stages in a network without bottlenecks.
     """
     if depth not in BLOCKS_PER_STAGE:
         raise ValueError(f"ResNet depth is {depth}; choose one of {sorted(BLOCKS_PER_STAGE)}")
-    norm = OWN_NORMS.get(norm, norm) if isinstance(norm, str) else norm
+    check_deformable(deform_on_per_stage)
+    if depth < 50 and any(deform_on_per_stage):
+        raise ValueError(
+            f"deform_on_per_stage (MODEL.RESNETS.DEFORM_ON_PER_STAGE) is for bottlenecks: depth is "
+            f"{depth}, choose 50, 101 or 152, or no deformable stage"
+        )
+    norm = norm_layer(norm)
     stem = BasicStem(in_channels=3, out_channels=stem_channels, norm=norm)
     stages = []
     inputs = stem_channels
@@ -61,7 +125,9 @@ def build_resnet(
         block: dict[str, Any] = {"block_class": BasicBlock}
         if depth >= 50:
             block = {
-                "block_class": BottleneckBlock,
+                "block_class": DeformableBottleneckBlock
+                if deform_on_per_stage[index]
+                else BottleneckBlock,
                 "bottleneck_channels": num_groups * width_per_group * 2**index,
                 "num_groups": num_groups,
                 "stride_in_1x1": stride_in_1x1,

@@ -1,16 +1,16 @@
 """VFNet's head: initial box, star convolutions, refined box, IoU-aware score (Sec. 4.2-4.4)."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vfnet_d2.layers.conv_tower import ConvTower, conv_norm_relu
+from vfnet_d2.layers.modulated_deform_conv import ModulatedDeformConv2d
 from vfnet_d2.layers.precision import at_least_float32
 from vfnet_d2.layers.scale import Scale
 from vfnet_d2.layers.star_conv import StarConv2d, Stars
 from vfnet_d2.layers.star_ops import star_offsets
+from vfnet_d2.modeling.heads.init import init_head
 from vfnet_d2.modeling.heads.registry import HEAD_REGISTRY
 from vfnet_d2.modeling.structures import HeadOutputs
 
@@ -29,6 +29,12 @@ class VFNetHead(nn.Module):
         channels: channels of the towers.
         num_convs: convolutions of each tower.
         norm: norm of the towers, a name of Detectron2's ``get_norm``.
+        star: classify at the star's points; the raw VFNet of Table 3 has one more block of the
+            tower instead.
+        refinement: predict refined boxes from the star's points; otherwise the initial boxes are
+            the only ones.
+        deform_last: make each tower's last convolution a modulated deformable one, as the
+            published models with deformable backbones do.
         anchor_scale: anchor side in strides.
         star_gradient: share of the star offsets' gradient that reaches the initial box. The
             published weights were trained with 0.1; the paper does not mention it.
@@ -37,6 +43,9 @@ class VFNetHead(nn.Module):
             a few thousand iterations learn faster from 0.03 to 0.04.
         star_conv: implementation of the star convolutions, see
             :class:`~vfnet_d2.layers.star_conv.StarConv2d`.
+
+    Raises:
+        ValueError: refinement without star.
     """
 
     def __init__(
@@ -48,6 +57,9 @@ class VFNetHead(nn.Module):
         channels: int = 256,
         num_convs: int = 3,
         norm: str = "GN",
+        star: bool = True,
+        refinement: bool = True,
+        deform_last: bool = False,
         anchor_scale: float = 8.0,
         star_gradient: float = 0.1,
         prior_prob: float = 0.01,
@@ -55,52 +67,67 @@ class VFNetHead(nn.Module):
         star_conv: str = "auto",
     ) -> None:
         super().__init__()
+        if refinement and not star:
+            raise ValueError("refinement reads the star's points: it needs star=True")
+        self.star = star
+        self.refinement = refinement
         self.anchor_scale = anchor_scale
         self.star_gradient = star_gradient
         tower_out = channels if num_convs else in_channels
-        self.cls_tower = ConvTower(in_channels, channels, num_convs=num_convs, norm=norm)
-        self.box_tower = ConvTower(in_channels, channels, num_convs=num_convs, norm=norm)
+        self.cls_tower, self.box_tower = (
+            ConvTower(
+                in_channels, channels, num_convs=num_convs, norm=norm, deform_last=deform_last
+            )
+            for _ in range(2)
+        )
         self.box_conv = conv_norm_relu(tower_out, channels, norm=norm)
         self.box_pred = nn.Conv2d(channels, 4, 3, padding=1)
         self.box_scales = nn.ModuleList(Scale() for _ in range(num_levels))
-        self.refine_star = StarConv2d(tower_out, channels, implementation=star_conv)
-        self.refine_pred = nn.Conv2d(channels, 4, 3, padding=1)
-        self.refine_scales = nn.ModuleList(Scale() for _ in range(num_levels))
-        self.cls_star = StarConv2d(tower_out, channels, implementation=star_conv)
+        if refinement:
+            self.refine_star = StarConv2d(tower_out, channels, implementation=star_conv)
+            self.refine_pred = nn.Conv2d(channels, 4, 3, padding=1)
+            self.refine_scales = nn.ModuleList(Scale() for _ in range(num_levels))
+        if star:
+            self.cls_star = StarConv2d(tower_out, channels, implementation=star_conv)
+        else:
+            self.cls_conv = conv_norm_relu(tower_out, channels, norm=norm)
         self.cls_pred = nn.Conv2d(channels, num_classes, 3, padding=1)
-        self._init_weights(init_std, prior_prob)
-
-    def _init_weights(self, std: float, prior_prob: float) -> None:
+        init_head(self, self.cls_pred, std=init_std, prior_prob=prior_prob)
         for module in self.modules():
-            if isinstance(module, (nn.Conv2d, StarConv2d)):
-                nn.init.normal_(module.weight, std=std)
-            if isinstance(module, nn.Conv2d) and module.bias is not None:
-                nn.init.zeros_(module.bias)
-        assert self.cls_pred.bias is not None
-        nn.init.constant_(self.cls_pred.bias, -math.log((1 - prior_prob) / prior_prob))
+            if isinstance(module, ModulatedDeformConv2d):
+                module.reset_offsets()
 
     def forward(self, features: list[Tensor]) -> HeadOutputs:
-        """Map L feature maps (N, C, H, W) to logits and the initial and refined boxes."""
+        """Map L feature maps (N, C, H, W) to logits and the initial and, if any, refined boxes."""
         cls_features = [self.cls_tower(x) for x in features]
         box_features = [self.box_tower(x) for x in features]
         initial = [
             _distances(self.box_pred(self.box_conv(x)), scale)
             for x, scale in zip(box_features, self.box_scales, strict=True)
         ]
+        if not self.star:
+            logits = [self.cls_pred(self.cls_conv(x)) for x in cls_features]
+            return HeadOutputs(logits=logits, boxes=[initial])
         stars = Stars([star_offsets(self._star_distances(x)) for x in initial])
-        refined = [
+        boxes = [initial]
+        if self.refinement:
+            boxes.append(self._refine(box_features, stars, initial))
+        logits = [
+            self.cls_pred(F.relu(x)) for x in self.cls_star.forward_levels(cls_features, stars)
+        ]
+        return HeadOutputs(logits=logits, boxes=boxes)
+
+    def _refine(self, features: list[Tensor], stars: Stars, initial: list[Tensor]) -> list[Tensor]:
+        """Refined boxes of L levels: the initial ones, detached, times factors."""
+        return [
             _distances(self.refine_pred(F.relu(x)), scale) * start.detach()
             for x, scale, start in zip(
-                self.refine_star.forward_levels(box_features, stars),
+                self.refine_star.forward_levels(features, stars),
                 self.refine_scales,
                 initial,
                 strict=True,
             )
         ]
-        logits = [
-            self.cls_pred(F.relu(x)) for x in self.cls_star.forward_levels(cls_features, stars)
-        ]
-        return HeadOutputs(logits=logits, boxes=[initial, refined])
 
     def _star_distances(self, boxes: Tensor) -> Tensor:
         """Distances in strides whose gradient is ``star_gradient`` of the boxes'."""

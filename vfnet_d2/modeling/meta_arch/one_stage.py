@@ -17,14 +17,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vfnet_d2.components import lookup_name
+from vfnet_d2.layers.modulated_deform_conv import set_deform_conv
 from vfnet_d2.layers.reduce_mean import reduce_mean
 from vfnet_d2.losses.box import BoxLoss
 from vfnet_d2.losses.registry import ClassificationLoss
 from vfnet_d2.modeling.matchers.registry import Matcher
 from vfnet_d2.modeling.meta_arch.parts import parts_from_config
-from vfnet_d2.modeling.postprocess import CANDIDATE_SELECTORS, ClasswiseNMS, detect
+from vfnet_d2.modeling.postprocess import CANDIDATE_SELECTORS, detect
 from vfnet_d2.modeling.stages import class_targets, flatten, match_stage, per_anchor
 from vfnet_d2.modeling.structures import Assignment, HeadOutputs, Matches
+from vfnet_d2.modeling.suppression import ClasswiseNMS, Suppression
 from vfnet_d2.modeling.targets import centerness, check_targets, count_positives
 
 # Keeps a positive with IoU 0 a positive: the varifocal loss reads target 0 as background.
@@ -49,7 +51,9 @@ class OneStageDetector(DenseDetector):
         topk_candidates: candidates kept per level before suppression.
         candidate_unit: what these count, "pairs" of anchor and class, or "points".
         nms_thresh: IoU above which the worse of two boxes of a class goes.
+        suppression: how duplicates go; None for NMS within each class at ``nms_thresh``.
         max_detections_per_image: most detections of an image.
+        deform_conv: how DCNv2 layers compute: "torchvision", "gather", or "auto".
         pixel_mean: per channel, in the channel order and range of the input images.
         pixel_std: likewise.
         input_format: "RGB" or "BGR", the channel order the model expects.
@@ -78,7 +82,9 @@ class OneStageDetector(DenseDetector):
         topk_candidates: int = 1000,
         candidate_unit: str = "pairs",
         nms_thresh: float = 0.6,
+        suppression: Suppression | None = None,
         max_detections_per_image: int = 100,
+        deform_conv: str = "auto",
         pixel_mean: Sequence[float] = (123.675, 116.28, 103.53),
         pixel_std: Sequence[float] = (58.395, 57.12, 57.375),
         input_format: str = "RGB",
@@ -96,9 +102,10 @@ class OneStageDetector(DenseDetector):
         self.box_loss_weights = tuple(box_loss_weights)
         self.score_thresh = score_thresh
         self.topk_candidates = topk_candidates
-        self.suppression = ClasswiseNMS(nms_thresh)
+        self.suppression = suppression or ClasswiseNMS(nms_thresh)
         self.max_detections_per_image = max_detections_per_image
         self.input_format = input_format
+        set_deform_conv(self, deform_conv)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -110,8 +117,6 @@ class OneStageDetector(DenseDetector):
         if self.training:
             check_targets(batched_inputs, self.num_classes)
         return super().forward(batched_inputs)
-
-    # -- training ---------------------------------------------------------------------------------
 
     def forward_training(
         self,
@@ -171,7 +176,7 @@ class OneStageDetector(DenseDetector):
         normalizers = reduce_mean(torch.stack([x.to(logits.dtype) for x in sums])).clamp(min=1)
 
         counted = self.classified(last)
-        score = self.iou_target(matches) if self.cls_loss.iou_aware else 1.0
+        score = self.iou_target(matches, gt_instances) if self.cls_loss.iou_aware else 1.0
         targets = class_targets(matches, score, logits)
         losses = {"loss_cls": self.cls_loss(logits[counted], targets[counted]) / normalizers[0]}
         # A detector with one box stage gives it the last stage's weight.
@@ -217,11 +222,9 @@ class OneStageDetector(DenseDetector):
         """Hook: (P,) what the quality branch of a head should predict. Default: centerness."""
         return centerness(matches.anchor_boxes, matches.gt_boxes)
 
-    def iou_target(self, matches: Matches) -> Tensor:
+    def iou_target(self, matches: Matches, gt_instances: list[Instances]) -> Tensor:
         """Hook: (P,) IoU-aware classification scores (IACS). Default: the IoU, never 0."""
         return matches.ious.clamp(min=MIN_IOU)
-
-    # -- inference --------------------------------------------------------------------------------
 
     def forward_inference(
         self, images: ImageList, features: list[Tensor], predictions: HeadOutputs
@@ -230,9 +233,7 @@ class OneStageDetector(DenseDetector):
         anchors = [boxes.tensor for boxes in self.anchor_generator(features)]
         logits = per_anchor(predictions.logits, self.num_classes)
         deltas = per_anchor(predictions.boxes[-1], 4)
-        quality = None
-        if predictions.quality is not None:
-            quality = [x[..., 0] for x in per_anchor(predictions.quality, 1)]
+        quality = predictions.quality and [x[..., 0] for x in per_anchor(predictions.quality, 1)]
         select = functools.partial(
             self.select, score_thresh=self.score_thresh, topk=self.topk_candidates
         )

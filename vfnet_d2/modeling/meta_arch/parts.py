@@ -10,6 +10,7 @@ from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
 from vfnet_d2.modeling.box_coders import BOX_CODER_REGISTRY
 from vfnet_d2.modeling.heads.registry import HEAD_REGISTRY
 from vfnet_d2.modeling.matchers.registry import MATCHER_REGISTRY
+from vfnet_d2.modeling.suppression import SUPPRESSION_REGISTRY
 
 # Parts that need nothing but their own config node, and settings that the node holds itself.
 PARTS = {
@@ -25,6 +26,7 @@ SETTINGS = (
     "topk_candidates",
     "candidate_unit",
     "nms_thresh",
+    "deform_conv",
 )
 
 
@@ -33,6 +35,7 @@ def parts_from_config(cfg: CfgNode) -> dict[str, Any]:
     node = cfg.MODEL.ONE_STAGE
     backbone = build_backbone(cfg)
     shapes = [backbone.output_shape()[name] for name in node.IN_FEATURES]
+    generator = build_anchor_generator(cfg, shapes)
     key = "MODEL.ONE_STAGE"
     return {
         "backbone": backbone,
@@ -43,13 +46,20 @@ def parts_from_config(cfg: CfgNode) -> dict[str, Any]:
             in_channels=shapes[0].channels,
             num_classes=node.NUM_CLASSES,
             num_levels=len(shapes),
+            num_anchors=generator.num_cell_anchors[0],
         ),
         "head_in_features": node.IN_FEATURES,
-        "anchor_generator": build_anchor_generator(cfg, shapes),
+        "anchor_generator": generator,
         **{
             name: build_part(kind, node[name.upper()], key=f"{key}.{name.upper()}")
             for name, kind in PARTS.items()
         },
+        "suppression": build_part(
+            SUPPRESSION_REGISTRY,
+            node.SUPPRESSION,
+            key=f"{key}.SUPPRESSION",
+            iou_thresh=node.NMS_THRESH,
+        ),
         **{name: node[name.upper()] for name in SETTINGS},
         "max_detections_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
         "pixel_mean": cfg.MODEL.PIXEL_MEAN,

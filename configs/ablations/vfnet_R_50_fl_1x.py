@@ -1,0 +1,10 @@
+# VFNet with focal loss (Table 5).
+# Published box AP: 40.0 on COCO val2017 (VarifocalNet, CVPR 2021).
+#   train_net.py --config-file configs/ablations/vfnet_R_50_fl_1x.py --num-gpus 8
+from detectron2.config import LazyCall as L
+
+from vfnet_d2.losses.focal import FocalLoss
+
+from ..vfnet_R_50_1x import dataloader, lr_multiplier, model, optimizer, train
+
+model.cls_loss = L(FocalLoss)()

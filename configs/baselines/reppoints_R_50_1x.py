@@ -1,0 +1,8 @@
+# RepPoints (moment, GN in neck and head) R-50 with Focal Loss, 1x: published box AP 38.3 on COCO
+# val2017 (VarifocalNet, CVPR 2021, Table 5).
+#   train_net.py --config-file configs/baselines/reppoints_R_50_1x.py --num-gpus 8
+from ..common.baseline import baseline_run
+from ..common.models.reppoints import reppoints
+
+model = reppoints()
+dataloader, optimizer, lr_multiplier, train = baseline_run()

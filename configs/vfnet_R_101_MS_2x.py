@@ -1,0 +1,19 @@
+# VFNet R-101, multi-scale 2x (24 epochs).
+# Published box AP: 46.2 on COCO val2017, 46.7 on test-dev (paper and authors' repository).
+#   train_net.py --config-file configs/vfnet_R_101_MS_2x.py --num-gpus 8
+# With shorter sides from 640 to 800, published 46.0 on test-dev, append
+#   'dataloader.train.mapper.augmentations.0.short_edge_length=[640,800]'
+# Put torchvision's ImageNet weights where train.init_checkpoint says; see MODEL_ZOO.md.
+from .common.data import multi_scale_data
+from .common.models.vfnet import vfnet_resnet
+from .common.solver import sgd, step_schedule_2x
+from .common.train import train_settings
+
+model = vfnet_resnet(depth=101)
+dataloader = multi_scale_data()
+optimizer = sgd()
+lr_multiplier = step_schedule_2x()
+train = train_settings(
+    init_checkpoint="weights/resnet101-63fe2227.pth",
+    max_iter=180000,
+)

@@ -1,0 +1,118 @@
+"""Tests of vfnet_d2.checkpoint.architecture."""
+
+from collections.abc import Callable
+
+import pytest
+from torch import nn
+
+from tests.helpers.checkpoints import ARCHITECTURES, mmdet_shapes
+from vfnet_d2.checkpoint.architecture import architecture_of, configs_for, naming, shapes_of
+from vfnet_d2.checkpoint.errors import CheckpointError
+
+# The published results table, with the architecture of each row.
+TABLE = {
+    "vfnet_R_50": ["vfnet_R_50_1x", "vfnet_R_50_MS_2x"],
+    "vfnet_R_50_DCN": ["vfnet_R_50_DCN_MS_2x"],
+    "vfnet_R_101": ["vfnet_R_101_1x", "vfnet_R_101_2x", "vfnet_R_101_MS_2x"],
+    "vfnet_R_101_DCN": ["vfnet_R_101_DCN_MS_2x"],
+    "vfnet_X_101_32x4d": ["vfnet_X_101_32x4d_MS_2x"],
+    "vfnet_X_101_32x4d_DCN": ["vfnet_X_101_32x4d_DCN_MS_2x"],
+    "vfnet_X_101_64x4d": ["vfnet_X_101_64x4d_MS_2x"],
+    "vfnet_X_101_64x4d_DCN": ["vfnet_X_101_64x4d_DCN_MS_2x"],
+    "vfnet_R2_101": ["vfnet_R2_101_MS_2x"],
+    "vfnet_R2_101_DCN": ["vfnet_R2_101_DCN_MS_2x"],
+}
+
+
+def rigid(shapes: dict) -> dict:
+    """The same network without deformable convolutions."""
+    return {name: shape for name, shape in shapes.items() if "conv_offset" not in name}
+
+
+def with_32_groups(shapes: dict) -> dict:
+    """ResNeXt 32x4d of a 64x4d: half of the channels of every 3x3 convolution."""
+    changed = dict(shapes)
+    for name, shape in shapes.items():
+        if name.endswith("conv2.weight"):
+            changed[name] = (shape[0] // 2, *shape[1:])
+    return changed
+
+
+@pytest.mark.parametrize(("name", "architecture"), ARCHITECTURES.items())
+def test_architectures_of_the_reference(name: str, architecture: str) -> None:
+    found = architecture_of(mmdet_shapes(name))
+    assert (found.name, found.num_classes) == (architecture, 80)
+
+
+@pytest.mark.parametrize(
+    ("source", "change", "architecture"),
+    [
+        ("vfnet_x101_64x4d_mdconv", rigid, "vfnet_X_101_64x4d"),
+        ("vfnet_x101_64x4d_mdconv", with_32_groups, "vfnet_X_101_32x4d_DCN"),
+        ("vfnet_x101_64x4d_mdconv", lambda x: rigid(with_32_groups(x)), "vfnet_X_101_32x4d"),
+        ("vfnet_res2net101_mdconv", rigid, "vfnet_R2_101"),
+    ],
+)
+def test_architectures_of_the_other_rows(
+    source: str, change: Callable[[dict], dict], architecture: str
+) -> None:
+    assert architecture_of(change(mmdet_shapes(source))).name == architecture
+
+
+def test_a_deformable_head_alone_is_another_architecture() -> None:
+    shapes = mmdet_shapes("vfnet_r50_mdconv")
+    shapes = {k: v for k, v in shapes.items() if "conv_offset" not in k or "bbox_head" in k}
+    assert architecture_of(shapes).name == "vfnet_R_50_deformable_head"
+
+
+def test_our_own_model_is_recognised_by_its_own_names(reference_model: nn.Module) -> None:
+    found = architecture_of(shapes_of(reference_model.state_dict()))
+    assert (found.name, found.num_classes) == ("vfnet_R_50", 80)
+
+
+@pytest.mark.parametrize(
+    ("names", "style"),
+    [
+        (["backbone.conv1.weight", "bbox_head.vfnet_cls.weight"], "mmdet"),
+        (["backbone.bottom_up.stem.conv1.weight", "head.cls_pred.weight"], "ours"),
+        (["conv1.weight", "layer1.0.conv1.weight"], None),
+    ],
+)
+def test_whose_names_they_are(names: list[str], style: str | None) -> None:
+    assert naming(dict.fromkeys(names, (1,))) == style
+
+
+@pytest.mark.parametrize(
+    ("marker", "detector"),
+    [
+        ("bbox_head.fcos_cls.weight", "another detector"),
+        ("bbox_head.gfl_cls.weight", "GFL"),
+        ("roi_head.bbox_head.fc_cls.weight", "a two-stage detector"),
+    ],
+)
+def test_another_detector_is_named(marker: str, detector: str) -> None:
+    message = rf"checkpoint of {detector}; supported: .*VFNet \(has bbox_head\.vfnet_cls_dconv"
+    with pytest.raises(CheckpointError, match=message):
+        architecture_of({marker: (80, 256, 3, 3)})
+
+
+def test_no_detector_at_all() -> None:
+    with pytest.raises(CheckpointError, match=r"no detector; its names begin with \['a', 'b'\]"):
+        architecture_of({"a": (1,), "b": (2,)})
+
+
+@pytest.mark.parametrize(("architecture", "configs"), TABLE.items())
+def test_every_row_of_the_table_has_its_shipped_configs(
+    architecture: str, configs: list[str]
+) -> None:
+    assert set(configs) <= set(configs_for(architecture))
+
+
+@pytest.mark.parametrize("architecture", TABLE)
+def test_no_config_of_another_architecture_is_named(architecture: str) -> None:
+    others = [config for name, found in TABLE.items() if name != architecture for config in found]
+    assert configs_for(architecture, others) == []
+
+
+def test_an_architecture_without_config_has_none() -> None:
+    assert configs_for("vfnet_R_152") == []

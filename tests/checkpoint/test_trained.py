@@ -1,0 +1,86 @@
+"""Tests of vfnet_d2.checkpoint.trained."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.helpers.quick_model import quick_config, quick_model
+from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
+from vfnet_d2.checkpoint.errors import CheckpointError
+from vfnet_d2.checkpoint.files import read_file
+from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
+from vfnet_d2.checkpoint.strip import strip_checkpoint
+from vfnet_d2.checkpoint.trained import (
+    SavedMetadata,
+    config_from_text,
+    config_text,
+    trained_metadata,
+)
+
+NAMES = ["a", "b", "c", "d", "e"]
+
+
+@pytest.fixture(scope="module")
+def metadata() -> Metadata:
+    return trained_metadata(quick_model(), class_names=NAMES, cfg=quick_config())
+
+
+def test_says_classes_and_input_convention(metadata: Metadata) -> None:
+    assert (metadata.detector, metadata.num_classes, metadata.class_names) == ("VFNet", 5, NAMES)
+    convention = metadata.input_convention
+    assert convention.input_format == "RGB"
+    assert convention.pixel_mean == pytest.approx((123.675, 116.28, 103.53))
+    assert convention.pixel_std == pytest.approx((58.395, 57.12, 57.375))
+
+
+def test_the_config_survives_where_predictions_need_it(metadata: Metadata) -> None:
+    found = config_from_text(metadata.config or "", "a.pth")
+    expected = quick_config()
+    for section in ("MODEL", "INPUT", "TEST"):
+        for node in (found, expected):
+            node.MODEL.WEIGHTS = node.MODEL.DEVICE = ""
+        assert yaml.safe_load(found[section].dump()) == yaml.safe_load(expected[section].dump())
+
+
+def test_the_config_names_no_paths() -> None:
+    cfg = quick_config("MODEL.WEIGHTS", "/secret/a.pth", "OUTPUT_DIR", "/secret/out")
+    cfg.DATASETS.TRAIN = ("secret",)
+    text = config_text(cfg)
+    assert "secret" not in text
+    assert yaml.safe_load(text).keys() == {"MODEL", "INPUT", "TEST"}
+
+
+def test_saved_with_every_checkpoint_and_kept_by_strip(metadata: Metadata, tmp_path: Path) -> None:
+    checkpointer = CheckedCheckpointer(quick_model(), str(tmp_path))
+    checkpointer.add_checkpointable(ENTRY, SavedMetadata(metadata))
+    checkpointer.save("model", iteration=3)
+    strip_checkpoint(tmp_path / "model.pth", tmp_path / "small.pth")
+    for name in ("model.pth", "small.pth"):
+        assert Metadata.from_dict(read_file(tmp_path / name)[ENTRY]) == metadata
+
+
+def test_a_training_resumes_from_it(metadata: Metadata, tmp_path: Path) -> None:
+    for start in (False, True):
+        checkpointer = CheckedCheckpointer(quick_model(), str(tmp_path))
+        checkpointer.add_checkpointable(ENTRY, SavedMetadata(metadata))
+        rest = checkpointer.resume_or_load("", resume=start)
+        assert rest.get("iteration", 0) == (3 if start else 0)
+        checkpointer.save("model", iteration=3)
+
+
+def test_another_number_of_names() -> None:
+    with pytest.raises(CheckpointError, match="2 class names are given, but the model has 5"):
+        trained_metadata(quick_model(), class_names=["a", "b"])
+
+
+@pytest.mark.parametrize("text", ["MODEL: {NO_SUCH_KEY: 1}", "[", "MODEL: {RESNETS: 3}", "3"])
+def test_a_config_that_is_not_understood(text: str) -> None:
+    with pytest.raises(CheckpointError, match=r"the config in a\.pth cannot be understood"):
+        config_from_text(text, "a.pth")
+
+
+def test_a_config_runs_nothing() -> None:
+    text = 'MODEL: !!python/object/apply:os.system ["false"]'
+    with pytest.raises(CheckpointError, match="could not determine a constructor"):
+        config_from_text(text, "a.pth")

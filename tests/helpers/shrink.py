@@ -1,0 +1,36 @@
+"""Any detector's config at a size that runs in milliseconds."""
+
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from vfnet_d2.model_zoo import get_config
+
+NUM_CLASSES = 5
+CHANNELS = 32
+
+
+def shrunk_config(name: str, *options: Any) -> CfgNode:
+    """A shipped YAML config over a narrow ResNet-18, with 32 channels and five classes.
+
+    Args:
+        name: of the config in the model zoo.
+        options: further keys and values.
+    """
+    cfg = get_config(name)
+    head = f"MODEL.ONE_STAGE.HEAD.{cfg.MODEL.ONE_STAGE.HEAD.NAME}"
+    cfg.merge_from_list(
+        [
+            *("MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu"),
+            *("MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.NORM", "BN"),
+            *("MODEL.RESNETS.STEM_OUT_CHANNELS", 16, "MODEL.RESNETS.RES2_OUT_CHANNELS", 16),
+            *("MODEL.RESNETS.DEFORM_ON_PER_STAGE", [False] * 4),  # for bottlenecks alone
+            *("MODEL.BACKBONE.FREEZE_AT", 0, "MODEL.FPN.OUT_CHANNELS", CHANNELS),
+            *("MODEL.ONE_STAGE.NUM_CLASSES", NUM_CLASSES),
+            *(f"{head}.CHANNELS", CHANNELS, f"{head}.NUM_CONVS", 1, f"{head}.INIT_STD", 0.05),
+            *options,
+        ]
+    )
+    if "STAR_CONV" in cfg.MODEL.ONE_STAGE.HEAD[cfg.MODEL.ONE_STAGE.HEAD.NAME]:
+        cfg.merge_from_list([f"{head}.STAR_CONV", "grid_sample"])
+    return cfg

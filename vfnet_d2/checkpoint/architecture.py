@@ -1,0 +1,112 @@
+"""Which detector a set of tensors belongs to, and which of the shipped configs fit it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from vfnet_d2.checkpoint.backbones import Backbone, Shapes, read_backbone
+from vfnet_d2.checkpoint.errors import CheckpointError
+from vfnet_d2.checkpoint.mmdet_keys import (
+    BACKBONE,
+    DETECTORS,
+    FOREIGN,
+    DetectorKeys,
+    detector_pairs,
+)
+from vfnet_d2.checkpoint.pairs import MMDET, OURS, Pair
+from vfnet_d2.model_zoo import available_configs
+
+
+class Architecture(NamedTuple):
+    """A detector as its tensors show it.
+
+    Attributes:
+        detector: a key of :data:`~vfnet_d2.checkpoint.mmdet_keys.DETECTORS`.
+        backbone: see there.
+        deformable_head: the head's towers end in deformable convolutions.
+        num_classes: K; None where the classifier is absent.
+    """
+
+    detector: str
+    backbone: Backbone
+    deformable_head: bool
+    num_classes: int | None
+
+    @property
+    def name(self) -> str:
+        """What the names of its configs begin with, such as "vfnet_X_101_64x4d_DCN"."""
+        prefix = DETECTORS[self.detector].config_prefix
+        name = f"{prefix}_{self.backbone.name}{self.backbone.suffix}"
+        if self.deformable_head != bool(self.backbone.deformable_stages):
+            name += "_deformable_head" if self.deformable_head else "_plain_head"
+        return name
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Every tensor under mmdet's name and ours."""
+        return detector_pairs(self.detector, self.backbone, deformable_head=self.deformable_head)
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a state dict's tensors."""
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
+def naming(shapes: Shapes) -> str | None:
+    """Return whose names these are, "ours" or "mmdet"; None for neither."""
+    if any(name.startswith(BACKBONE["ours"]) for name in shapes):
+        return OURS
+    if any(name.startswith(("bbox_head.", "roi_head.", "rpn_head.")) for name in shapes):
+        return MMDET
+    return None
+
+
+def architecture_of(shapes: Shapes) -> Architecture:
+    """Find out the detector from the names and shapes of its tensors, in either naming.
+
+    Raises:
+        CheckpointError: another detector, or a backbone that is not supported.
+    """
+    style = naming(shapes)
+    if style is None:
+        raise CheckpointError(f"it holds no detector; its names begin with {list(shapes)[:3]}")
+    theirs = style == MMDET
+    keys = _detector(shapes, theirs=theirs)
+    if theirs:
+        backbone = read_backbone(shapes, stage="backbone.layer", first=1)
+    else:
+        backbone = read_backbone(shapes, stage="backbone.bottom_up.res", first=2)
+    head = "bbox_head." if theirs else "head."
+    deformable = any(n.startswith(head) and n.endswith("conv_offset.weight") for n in shapes)
+    classifier = f"{keys.classifier if theirs else keys.our_classifier}.weight"
+    outputs = shapes[classifier][0] // keys.anchors if classifier in shapes else None
+    return Architecture(keys.name, backbone, deformable, outputs)
+
+
+def _detector(shapes: Shapes, *, theirs: bool) -> DetectorKeys:
+    for keys in DETECTORS.values():
+        marker = keys.marker if theirs else keys.our_marker
+        if marker in shapes and (theirs or keys.our_rows in (None, shapes[marker][0])):
+            return keys
+    foreign = next((name for marker, name in FOREIGN.items() if marker in shapes), None)
+    known = ", ".join(
+        f"{keys.name} (has {keys.marker if theirs else keys.our_marker})"
+        for keys in DETECTORS.values()
+    )
+    raise CheckpointError(
+        f"it is a checkpoint of {foreign or 'another detector'}; supported: {known}"
+    )
+
+
+def configs_for(name: str, names: Sequence[str] | None = None) -> list[str]:
+    """Return the shipped configs of an architecture: they differ in schedule and image sizes.
+
+    Args:
+        name: of the architecture.
+        names: of the configs to choose from; all shipped ones by default.
+    """
+    # After the architecture come the sizes (MS), the schedule (1x, 2x) and variants of these.
+    pattern = re.compile(rf"(.*/)?{re.escape(name)}(_MS)?_\d+x(_\w+)?")
+    return [x for x in (available_configs() if names is None else names) if pattern.fullmatch(x)]

@@ -1,0 +1,145 @@
+"""Whether a checkpoint fits a model: converted files entirely, others at least in part."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from vfnet_d2.checkpoint.architecture import architecture_of
+from vfnet_d2.checkpoint.backbones import Shapes
+from vfnet_d2.checkpoint.errors import CheckpointError
+from vfnet_d2.checkpoint.metadata import InputConvention, Metadata
+from vfnet_d2.checkpoint.mmdet_keys import DETECTORS
+from vfnet_d2.checkpoint.pairs import COUNTER
+
+CLASSES_KEYS = "MODEL.ONE_STAGE.NUM_CLASSES (YAML) or model.num_classes (LazyConfig)"
+INPUT_KEYS = (
+    "INPUT.FORMAT, MODEL.PIXEL_MEAN and MODEL.PIXEL_STD (YAML), or model.input_format, "
+    "model.pixel_mean and model.pixel_std and the mappers' image_format (LazyConfig)"
+)
+
+
+def check_matches(model: nn.Module, found: list[str], incompatible: Any) -> None:
+    """Raise CheckpointError when not one parameter of the model was filled.
+
+    Args:
+        model: the model that was loaded into.
+        found: names in the file.
+        incompatible: fvcore's result of loading.
+    """
+    expected = [name for name, _ in model.named_parameters()]
+    mismatched = {name for name, *_ in incompatible.incorrect_shapes}
+    unfilled = set(incompatible.missing_keys) | mismatched
+    if expected and all(name in unfilled for name in expected):
+        raise CheckpointError(
+            f"the checkpoint fits no parameter of {type(model).__name__}: expected names such as "
+            f"{expected[:3]}, found {found[:3]} ({len(found)} entries"
+            + (f", {len(mismatched)} of another shape" if mismatched else "")
+            + "). Is it a checkpoint of another architecture or project?"
+        )
+
+
+def check_converted(metadata: Metadata, file: Shapes, model: Shapes, path: str) -> None:
+    """Raise CheckpointError unless a converted file fits the model in every tensor.
+
+    Args:
+        metadata: of the file.
+        file: shapes of its tensors, by name.
+        model: shapes of the model's tensors, by name.
+        path: of the file.
+    """
+    file, model = _counted(file), _counted(model)
+    if metadata.classifier_dropped and metadata.detector in DETECTORS:
+        layer = DETECTORS[metadata.detector].our_classifier
+        model = {name: shape for name, shape in model.items() if not name.startswith(f"{layer}.")}
+    wrong = sorted(name for name in file.keys() | model.keys() if file.get(name) != model.get(name))
+    if not wrong:
+        return
+    theirs, ours = metadata.architecture, model_name(model)
+    if theirs != ours:
+        configs = ", ".join(metadata.configs) or "none shipped"
+        reason = (
+            f"{path} is a checkpoint of {theirs}, but the model is {ours or 'none of the table'}. "
+            f"Use a config of the checkpoint's architecture ({configs}) or another checkpoint"
+        )
+    elif _only_classes(metadata, wrong):
+        classifier = f"{DETECTORS[metadata.detector].our_classifier}.weight"
+        reason = (
+            f"{path} has {file[classifier][0]} classes, but the model has {model[classifier][0]} "
+            f"({CLASSES_KEYS}). To fine-tune with other classes, leave its classifier out, which "
+            f"then starts afresh: tools/convert_checkpoint.py {path} OUT.pth --drop-classifier"
+        )
+    else:
+        reason = f"{path} is a checkpoint of {theirs}, as the model is, but does not fit it"
+    first = wrong[0]
+    raise CheckpointError(
+        f"{reason}. {len(wrong)} tensors do not fit, first {first}, of shape "
+        f"{file.get(first, 'none')} in the file and {model.get(first, 'none')} in the model"
+    )
+
+
+def _counted(shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    return {n: tuple(shape) for n, shape in shapes.items() if not n.endswith(COUNTER)}
+
+
+def _only_classes(metadata: Metadata, wrong: list[str]) -> bool:
+    layer = DETECTORS[metadata.detector].our_classifier
+    return set(wrong) == {f"{layer}.weight", f"{layer}.bias"}
+
+
+def model_name(model: Shapes) -> str | None:
+    """Return the name of the model's architecture, None for one that the key tables lack."""
+    try:
+        return architecture_of(model).name
+    except CheckpointError:
+        return None
+
+
+def convention_warning(metadata: Metadata, model: nn.Module, path: str) -> str | None:
+    """Return a warning if a model prepares images otherwise than the file's weights need.
+
+    Args:
+        metadata: of the file.
+        model: has ``pixel_mean``, ``pixel_std`` and ``input_format``, or is not asked.
+        path: of the file.
+    """
+    values: Mapping[str, Any] = {
+        name: getattr(model, name, None) for name in ("input_format", "pixel_mean", "pixel_std")
+    }
+    if any(value is None for value in values.values()):
+        return None
+    mean, std = (tuple(values[x].flatten().tolist()) for x in ("pixel_mean", "pixel_std"))
+    ours = InputConvention(values["input_format"], mean, std, "the config")
+    theirs = metadata.input_convention
+    if not theirs.differs(ours):
+        return None
+    return (
+        f"{path} needs images as {theirs}, but the model is set to {ours}. Detections will be "
+        f"worse until the config agrees: {INPUT_KEYS}"
+    )
+
+
+def check_complete(
+    model: nn.Module, *, missing: list[str], unexpected: list[str], path: str
+) -> None:
+    """Raise CheckpointError unless a file filled the whole model, for an evaluation.
+
+    Args:
+        model: the model that was loaded into.
+        missing: its tensors that the file lacks or has in another shape.
+        unexpected: tensors of the file that the model lacks.
+        path: of the file.
+    """
+    missing = [name for name in missing if not name.endswith(COUNTER)]
+    unexpected = [name for name in unexpected if not name.endswith(COUNTER)]
+    if missing:
+        raise CheckpointError(
+            f"{path} does not fill {len(missing)} of the {len(model.state_dict())} tensors of "
+            f"{type(model).__name__}, first {missing[0]}: they would be random. Evaluation and "
+            "prediction need the weights of a whole detector; ImageNet's are for training"
+        )
+    if unexpected:
+        raise CheckpointError(
+            f"{path} has {len(unexpected)} tensors that {type(model).__name__} lacks, first "
+            f"{unexpected[0]}: it is of another architecture. Use its config"
+        )

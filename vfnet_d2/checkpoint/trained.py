@@ -1,0 +1,119 @@
+"""What checkpoints of a training say about themselves, so that predictions need nothing else.
+
+Add it to the checkpointer of the training, and every file that it saves has it::
+
+    metadata = trained_metadata(model, class_names=names, cfg=cfg)
+    checkpointer.add_checkpointable(ENTRY, SavedMetadata(metadata))
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from detectron2.config import CfgNode, get_cfg
+
+from vfnet_d2.checkpoint.architecture import architecture_of, configs_for, shapes_of
+from vfnet_d2.checkpoint.errors import CheckpointError
+from vfnet_d2.checkpoint.metadata import ENTRY, InputConvention, Metadata
+from vfnet_d2.config import add_vfnet_config
+from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
+
+# What a prediction depends on. Names of datasets and paths of the training are nobody's business.
+_SECTIONS = ("MODEL", "INPUT", "TEST")
+_OF_THE_RUN = ("WEIGHTS", "DEVICE")
+# What yaml and yacs raise depends on what they meet first.
+_NOT_UNDERSTOOD = (
+    yaml.YAMLError,
+    *(AssertionError, AttributeError, LookupError, TypeError, ValueError),
+)
+
+
+class SavedMetadata:
+    """Metadata as an object that Detectron2's checkpointer saves; loading changes nothing.
+
+    Args:
+        metadata: to save.
+    """
+
+    def __init__(self, metadata: Metadata) -> None:
+        self.metadata = metadata
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is saved."""
+        return self.metadata.as_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Leave everything as it is: the run that resumes knows its own config."""
+        del state
+
+
+def trained_metadata(
+    model: OneStageDetector, *, class_names: Sequence[str], cfg: CfgNode | None = None
+) -> Metadata:
+    """Return what a training should write into its checkpoints.
+
+    Args:
+        model: that is trained, without wrappers.
+        class_names: K names, in the order of the model's outputs.
+        cfg: its YAML config. Without one, as for a LazyConfig, whose parts are code, the
+            prediction takes the shipped config of the same architecture.
+
+    Raises:
+        CheckpointError: another number of names than classes.
+    """
+    if len(class_names) != model.num_classes:
+        raise CheckpointError(
+            f"{len(class_names)} class names are given, but the model has {model.num_classes} "
+            "classes"
+        )
+    detector = type(model).__name__
+    try:
+        name = architecture_of(shapes_of(model.state_dict())).name
+    except CheckpointError:
+        name = f"{detector}, of no shipped architecture"
+    return Metadata(
+        architecture=name,
+        detector=detector,
+        configs=configs_for(name),
+        num_classes=model.num_classes,
+        classifier_dropped=False,
+        class_names=list(class_names),
+        source_file="",
+        source_sha256="",
+        input_convention=InputConvention(
+            model.input_format,
+            tuple(model.pixel_mean.flatten().tolist()),
+            tuple(model.pixel_std.flatten().tolist()),
+            "the training's config",
+        ),
+        config=None if cfg is None else config_text(cfg),
+    )
+
+
+def config_text(cfg: CfgNode) -> str:
+    """Return the YAML text of what a prediction depends on."""
+    chosen = CfgNode({name: cfg[name].clone() for name in _SECTIONS})
+    for key in _OF_THE_RUN:
+        del chosen.MODEL[key]
+    return str(chosen.dump())
+
+
+def config_from_text(text: str, path: object) -> CfgNode:
+    """Return a whole config from :func:`config_text`'s result, without running anything in it.
+
+    Args:
+        text: YAML.
+        path: of the file it is from, for the message.
+
+    Raises:
+        CheckpointError: it is no such text, or has keys that are not known here.
+    """
+    cfg = add_vfnet_config(get_cfg())
+    try:
+        cfg.merge_from_other_cfg(CfgNode(yaml.safe_load(text)))
+    except _NOT_UNDERSTOOD as error:
+        raise CheckpointError(
+            f"the config in {path} cannot be understood ({error}); was it written by another "
+            f"version? Pass the config of its training yourself. It is in the entry {ENTRY!r}"
+        ) from error
+    return cfg
