@@ -1,0 +1,112 @@
+"""The runs of a reproduction: what they share, which are finished, and what they found."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vfnet_d2.evaluation.files import replacing
+from vfnet_d2.evaluation.paper_tables import Measured, Row, report, summarise
+
+RESULTS, REPORT = "results.json", "report.md"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all runs of an output folder share.
+
+    Attributes:
+        iterations: of training, 10 or more.
+        images: of the training set.
+        num_gpus: 0 trains on the CPU.
+    """
+
+    iterations: int
+    images: int
+    num_gpus: int = 0
+
+    def __post_init__(self) -> None:
+        if self.iterations < 10 or self.images < 1:
+            raise ValueError(
+                f"iterations ({self.iterations}) must be at least 10 and images ({self.images}) 1"
+            )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a config with a seed in a folder of its own."""
+
+    config: str
+    seed: int
+    folder: Path
+
+    @property
+    def key(self) -> str:
+        """Name in the file of results."""
+        return f"{self.config} seed {self.seed}"
+
+
+class Results:
+    """The finished runs of an output folder, in a file that is always whole.
+
+    Args:
+        output: the folder.
+        settings: of its runs.
+
+    Raises:
+        ValueError: the folder holds runs of other settings, or its file cannot be read.
+    """
+
+    def __init__(self, output: Path, settings: Settings) -> None:
+        self.path = output / RESULTS
+        self.settings = asdict(settings)
+        self.runs: dict[str, dict[str, float]] = {}
+        if not self.path.exists():
+            return
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            found, self.runs = content["settings"], content["runs"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.path} is no file of results ({error}); move it away to start anew"
+            ) from error
+        if found != self.settings:
+            raise ValueError(
+                f"{self.path} holds runs with {found}, but {self.settings} is asked for; choose "
+                "another --output, or the same options"
+            )
+
+    def add(self, run: Run, result: dict[str, float]) -> None:
+        """Record a finished run."""
+        self.runs[run.key] = result
+        self.save()
+
+    def save(self) -> None:
+        """Write the file, so that it says from the start which settings the folder is for."""
+        content = {"settings": self.settings, "runs": self.runs}
+        with replacing(self.path) as scratch:
+            scratch.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    def state(self, run: Run) -> str:
+        """Whether a run is finished, started or to do."""
+        if run.key in self.runs:
+            return f"finished, AP {self.runs[run.key]['AP']:.2f}"
+        return "started" if run.folder.exists() else "to do"
+
+    def measured(self, runs: Sequence[Run]) -> dict[str, Measured]:
+        """Mean and spread of the AP by config, of those of ``runs`` that are finished."""
+        values: dict[str, list[float]] = {}
+        for run in runs:
+            if run.key in self.runs:
+                values.setdefault(run.config, []).append(self.runs[run.key]["AP"])
+        return {config: summarise(aps) for config, aps in values.items()}
+
+
+def write_report(
+    tables: Sequence[tuple[str, list[Row]]], runs: Sequence[Run], results: Results
+) -> str:
+    """Write and return the Markdown report of the finished ones of ``runs``."""
+    text = report(tables, results.measured(runs))
+    with replacing(results.path.with_name(REPORT)) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+    return text
