@@ -1,0 +1,1 @@
+"""Checking datasets before training; import the defining module."""

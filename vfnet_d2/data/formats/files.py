@@ -1,0 +1,128 @@
+"""What all readers do with files: text, numbers, image sizes, and paths that stay below a root."""
+
+import json
+import os
+import reprlib
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vfnet_d2.data.formats.findings import Finding
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+EXIF_ORIENTATION = 0x0112
+# EXIF orientations that exchange width and height.
+SWAPPING = (5, 6, 7, 8)
+
+_LONGEST = 100
+# Bounded in depth too: aliases make a small YAML file a very large value.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxother = 3, 6, 6, 60, 60
+
+
+class UnreadableFileError(Exception):
+    """A file's text cannot be read; the message is the cause."""
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file, without a byte order mark.
+
+    Raises:
+        UnreadableFileError: it cannot be opened, or is no UTF-8 text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UnreadableFileError(error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise UnreadableFileError(
+            f"not UTF-8 text: byte 0x{error.object[error.start]:02x} at position {error.start}"
+        ) from error
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON, in which NaN and Infinity are allowed.
+
+    Raises:
+        UnreadableFileError: it is no JSON; names line and column.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UnreadableFileError(
+            f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from error
+    except (RecursionError, ValueError) as error:
+        raise UnreadableFileError(f"not usable JSON: {error}") from error
+
+
+def as_number(value: object) -> float | None:
+    """A JSON number as float; None for anything else, also for booleans and text."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond the range of floats
+        return float("inf") if value > 0 else float("-inf")
+
+
+def as_size(value: object) -> int | None:
+    """A positive whole number, also as text such as "499" or "499px"; else None."""
+    if isinstance(value, str):
+        digits = value.strip().lower().removesuffix("px").strip()
+        value = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
+    number = as_number(value)
+    if number is None or not 0 < number < 1e9 or number != int(number):
+        return None
+    return int(number)
+
+
+def shorten(value: object) -> str:
+    """A value as short text for a message, however large or nested it is."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def below(root: Path, name: str) -> Path | None:
+    """Join ``name`` to ``root``; None where the result is not below it.
+
+    Ask ``os.path`` whether the result exists: methods of ``Path`` raise where a name is too long.
+    Links inside the root are followed as they are: many datasets consist of links.
+    """
+    if "\0" in name:
+        return None
+    base = os.path.abspath(root)
+    path = os.path.normpath(os.path.join(root, name))
+    return Path(path) if os.path.commonpath([base, os.path.abspath(path)]) == base else None
+
+
+def leaves_root(name: str, root: Path, file: Path, where: str) -> Finding:
+    """The finding for a path that :func:`below` refuses."""
+    return Finding(
+        "path-leaves-root", str(file), where, f"{shorten(name)} is not below the folder {root}"
+    )
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image as EXIF wants it shown, from its header; (0, 0) if unreadable.
+
+    Detectron2 reads images upright, so these are the sides that boxes refer to.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(EXIF_ORIENTATION) in SWAPPING
+    # Pillow's plugins raise many kinds of errors for damaged headers.
+    except Exception:
+        return 0, 0
+    return (height, width) if turned else (width, height)
+
+
+def images_in(folder: Path) -> list[Path]:
+    """All image files below a folder, sorted by path."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )

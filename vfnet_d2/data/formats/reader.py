@@ -1,0 +1,99 @@
+"""What every reader is, and what they share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from vfnet_d2.data.formats.classes import class_list_findings
+from vfnet_d2.data.formats.files import shorten
+from vfnet_d2.data.formats.findings import Finding
+from vfnet_d2.data.formats.records import Reading
+
+# Usual names of splits, the training set first.
+SPLIT_NAMES = ("train", "training", "trainval", "val", "valid", "validation", "test")
+
+
+class FormatError(ValueError):
+    """A dataset cannot be opened at all; the message says what was expected and what to do."""
+
+
+class Reader(ABC):
+    """Reads one split of a dataset of one format; subclasses are formats.
+
+    Reading is lazy and changes nothing. What is wrong in the files is yielded as findings, never
+    raised.
+
+    Args:
+        path: one of the values of :meth:`splits`.
+        split: its key there.
+        root: folder below which all images lie; None takes what the format expects.
+        classes: class names in the wanted order; None takes those of the dataset.
+    """
+
+    name: ClassVar[str]
+    # What the format looks like, for the message when none fits.
+    looks_like: ClassVar[str]
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        split: str = "",
+        root: Path | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        self.path = path
+        self.split = split
+        self.given_root = root
+        self.given_classes = None if classes is None else tuple(classes)
+
+    @classmethod
+    @abstractmethod
+    def splits(cls, path: Path) -> Mapping[str, Path]:
+        """What to open for each split at a path, "" for the only one; {} if it does not fit."""
+
+    @abstractmethod
+    def own_classes(self) -> tuple[str, ...]:
+        """The dataset's class names, in the order that ``classes.py`` tells."""
+
+    @property
+    @abstractmethod
+    def root(self) -> Path:
+        """Folder below which all images lie."""
+
+    @abstractmethod
+    def _read(self) -> Iterator[Reading]:
+        """Yield images and findings; class findings come from :meth:`read`."""
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The class names whose positions the annotations hold."""
+        return self.own_classes() if self.given_classes is None else self.given_classes
+
+    def folders_of_splits(self) -> list[Path]:
+        """The opened folder, and those of the other splits if each split has its own."""
+        folder = self.path if self.path.is_dir() else self.path.parent
+        if not self.split or folder.name != self.split:
+            return [folder]
+        return [place for name in SPLIT_NAMES if (place := folder.parent / name).is_dir()]
+
+    def read(self) -> Iterator[Reading]:
+        """Yield every image, and what is wrong with the files, in the order of the files."""
+        yield from class_list_findings(self.classes, self.path)
+        yield from self._read()
+
+    def class_index(self, name: str) -> int | None:
+        """Position of a class name in :attr:`classes`, or None."""
+        return self._index.get(name)
+
+    def unknown_class(self, name: str, file: Path, where: str) -> Finding:
+        """The finding for a class name that is not in :attr:`classes`."""
+        known = ", ".join(self.classes[:8]) + (", ..." if len(self.classes) > 8 else "")
+        cause = f"class {shorten(name)} is not one of: {known}"
+        return Finding("unknown-class", str(file), where, cause)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {name: index for index, name in reversed(list(enumerate(self.classes)))}

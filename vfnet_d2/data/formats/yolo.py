@@ -1,0 +1,232 @@
+"""YOLO txt: a line an object, "class cx cy w h" as parts of the image size, classes from 0.
+
+The label file of ``images/a/b.jpg`` is ``labels/a/b.txt``, without a folder ``images`` it stands
+beside the image. An image without one has no objects. A line with more numbers is a polygon and
+becomes the box around it. The format has no crowds.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from vfnet_d2.data.formats.classes import listed_classes
+from vfnet_d2.data.formats.files import (
+    IMAGE_SUFFIXES,
+    UnreadableFileError,
+    below,
+    images_in,
+    leaves_root,
+    read_text,
+    shorten,
+    upright_size,
+)
+from vfnet_d2.data.formats.findings import Finding
+from vfnet_d2.data.formats.reader import Reader
+from vfnet_d2.data.formats.records import (
+    LARGEST_NORMALISED,
+    Annotation,
+    ImageRecord,
+    Reading,
+    box_area,
+)
+from vfnet_d2.data.formats.yolo_yaml import SPLIT_KEYS, YoloYaml, yaml_file
+
+
+class YoloReader(Reader):
+    """A data.yaml, or a folder with one, or a folder with images/ and labels/."""
+
+    name = "yolo"
+    looks_like = "a data.yaml, a folder with one, or a folder with images/ and labels/*.txt"
+
+    @classmethod
+    def splits(cls, path: Path) -> Mapping[str, Path]:
+        """The data.yaml or folder, once for each split in it."""
+        config = yaml_file(path)
+        if config is not None:
+            named = [key for key in SPLIT_KEYS if YoloYaml(config).has_split(key)]
+            return dict.fromkeys(named, config) if len(named) > 1 else {"": config}
+        if not (path / "images").is_dir() or not any((path / "labels").rglob("*.txt")):
+            return {}
+        named = [key for key in SPLIT_KEYS if (path / "images" / key).is_dir()]
+        return dict.fromkeys(named, path) if len(named) > 1 else {"": path}
+
+    def own_classes(self) -> tuple[str, ...]:
+        """``names`` of data.yaml, else those of classes.txt."""
+        if self._config is not None:
+            return self._config.names
+        return listed_classes(self.path) or listed_classes(self.path / "labels")
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; "class_0" and so on where the dataset names none."""
+        if self.given_classes is not None:
+            return self.given_classes
+        if self._named_classes or self._config is not None:
+            return self._named_classes
+        return tuple(f"class_{index}" for index in range(self._largest_index() + 1))
+
+    @cached_property
+    def _named_classes(self) -> tuple[str, ...]:
+        return self.own_classes()
+
+    @cached_property
+    def root(self) -> Path:
+        """The folder of data.yaml, or the one that ``path`` in it names."""
+        if self.given_root is not None:
+            return self.given_root
+        return self.path if self._config is None else self._config.folder
+
+    @cached_property
+    def _config(self) -> YoloYaml | None:
+        if self.path.is_dir():
+            return None
+        return YoloYaml(self.path, root=self.given_root)
+
+    def _largest_index(self) -> int:
+        """Of all label files; -1 if there is none, and no more than 9999 for a damaged one."""
+        largest = -1
+        for file in self.path.joinpath("labels").rglob("*.txt"):
+            try:
+                firsts = [line.split()[0] for line in read_text(file).splitlines() if line.strip()]
+            except UnreadableFileError:
+                continue
+            indices = [int(text) for text in firsts if text.isascii() and text.isdigit()]
+            largest = max([largest, *(index for index in indices if index < 10_000)])
+        return largest
+
+    def _read(self) -> Iterator[Reading]:
+        if self._config is not None:
+            yield from self._config.findings
+        elif not self._named_classes and self.given_classes is None:
+            cause = f"neither data.yaml nor classes.txt: named {self.classes[0]} and so on"
+            yield Finding("unnamed-classes", str(self.path), "", cause)
+        number = 0
+        for found in self._images():
+            if isinstance(found, Finding):
+                yield found
+            else:
+                number += 1
+                yield from self._image(found, number)
+
+    def _images(self) -> Iterator[Path | Finding]:
+        if self._config is None:
+            folder = self.path / "images"
+            folder = folder / self.split if (folder / self.split).is_dir() else folder
+            yield from images_in(folder)
+            yield from self._labels_alone(folder)
+            return
+        split = self.split
+        # A data.yaml in a folder named after its split has another key, mostly "train".
+        if not self._config.has_split(split):
+            split = next(filter(self._config.has_split, SPLIT_KEYS), "train")
+        for place in self._config.places(split):
+            if isinstance(place, Finding):
+                yield place
+            elif os.path.isdir(place):
+                yield from images_in(place)
+                yield from self._labels_alone(place)
+            else:
+                yield from self._listed(place)
+
+    def _labels_alone(self, folder: Path) -> Iterator[Finding]:
+        """Label files of a folder whose image does not exist."""
+        labels = label_file(folder / "x").parent
+        for file in sorted(labels.rglob("*.txt")) if labels != folder else []:
+            stem = folder / file.relative_to(labels).with_suffix("")
+            suffixes = [s for suffix in IMAGE_SUFFIXES for s in (suffix, suffix.upper())]
+            if file.name in ("classes.txt", "labels.txt"):
+                continue
+            if not any(stem.with_name(stem.name + suffix).is_file() for suffix in suffixes):
+                cause = f"there is no image {stem} with a suffix such as .jpg or .png"
+                yield Finding("missing-image", str(file), "", cause)
+
+    def _listed(self, listing: Path) -> Iterator[Path | Finding]:
+        """The images that a text file names, one a line, relative to it."""
+        try:
+            lines = read_text(listing).splitlines()
+        except UnreadableFileError as error:
+            yield Finding("unreadable-annotations", str(listing), "", str(error))
+            return
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            name = os.path.join(listing.parent, line.strip().replace("\\", "/"))
+            path = below(self.root, name)
+            where = f"line {number}"
+            yield leaves_root(line.strip(), self.root, listing, where) if path is None else path
+
+    def _image(self, path: Path, number: int) -> Iterator[Reading]:
+        file = label_file(path)
+        width, height = upright_size(path)
+        annotations = []
+        # Without a size there is no box; the check says why the image has none.
+        for found in self._objects(file, width, height) if width and os.path.exists(file) else []:
+            if isinstance(found, Finding):
+                yield found
+            else:
+                annotations.append(found)
+        yield ImageRecord(
+            path=str(path),
+            width=width,
+            height=height,
+            annotations=tuple(annotations),
+            image_id=number,
+            file=str(file) if os.path.exists(file) else str(path),
+            where="",
+            normalised=True,
+        )
+
+    def _objects(self, file: Path, width: int, height: int) -> Iterator[Annotation | Finding]:
+        try:
+            lines = read_text(file).splitlines()
+        except UnreadableFileError as error:
+            yield Finding("unreadable-annotations", str(file), "", str(error))
+            return
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield self._object(line, file, f"line {number}", width, height)
+
+    def _object(
+        self, line: str, file: Path, where: str, width: int, height: int
+    ) -> Annotation | Finding:
+        first, *rest = line.split()
+        try:
+            values = [float(text) for text in rest]
+            index = int(float(first)) if float(first) == int(float(first)) else -1
+        except (ValueError, OverflowError):
+            values, index = [], -1
+        polygon = len(values) >= 6 and len(values) % 2 == 0
+        if not values or not (len(values) == 4 or polygon):
+            cause = (
+                f'expected "class cx cy w h" or "class x1 y1 x2 y2 x3 y3 ...", got {shorten(line)}'
+            )
+            return Finding("malformed-object", str(file), where, cause)
+        own = self._named_classes or self.classes
+        if not 0 <= index < len(own):
+            known = f"expected 0 to {len(own) - 1}" if own else "no class names are known"
+            return Finding("unknown-class", str(file), where, f"class index {first[:20]}, {known}")
+        mapped = self.class_index(own[index])
+        if mapped is None:
+            return self.unknown_class(own[index], file, where)
+        if any(LARGEST_NORMALISED < abs(value) < float("inf") for value in values):
+            cause = f"expected parts of the image size, from 0 to 1, got {shorten(line)}"
+            return Finding("box-not-normalised", str(file), where, cause)
+        if polygon:
+            xs, ys = values[0::2], values[1::2]
+            x1, y1, x2, y2 = min(xs), min(ys), max(xs), max(ys)
+        else:
+            cx, cy, w, h = values
+            x1, y1, x2, y2 = cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2
+        box = (x1 * width, y1 * height, x2 * width, y2 * height)
+        return Annotation(box, mapped, False, box_area(box), where)
+
+
+def label_file(image: Path) -> Path:
+    """Where the labels of an image stand: in ``labels`` for the last ``images`` of its path."""
+    parts = list(image.with_suffix(".txt").parts)
+    for position in range(len(parts) - 2, -1, -1):
+        if parts[position] == "images":
+            parts[position] = "labels"
+            break
+    return Path(*parts)

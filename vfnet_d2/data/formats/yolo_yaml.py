@@ -1,0 +1,160 @@
+"""YOLO's data.yaml: class names and where the images of each split are."""
+
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vfnet_d2.data.formats.files import UnreadableFileError, below, leaves_root, read_text, shorten
+from vfnet_d2.data.formats.findings import Finding
+
+SPLIT_KEYS = ("train", "val", "valid", "test")
+
+
+def yaml_file(path: Path) -> Path | None:
+    """The YAML file at a path: itself, data.yaml in it, or the only one in it that has names."""
+    if path.is_file():
+        return path if path.suffix.lower() in (".yaml", ".yml") else None
+    files = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
+    preferred = [file for file in files if file.stem == "data"]
+    named = [file for file in files if YoloYaml(file).has_names]
+    found = preferred or named
+    return found[0] if len(found) == 1 or preferred else None
+
+
+class YoloYaml:
+    """The content of a data.yaml.
+
+    Args:
+        path: the file.
+        root: folder below which the images must lie; None takes the file's folder, or what
+            ``path`` in the file says if that lies below the file's folder.
+    """
+
+    def __init__(self, path: Path, *, root: Path | None = None) -> None:
+        self.path = path
+        self._root = root
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What is wrong with the file, but for the places of images."""
+        content = self._content
+        if isinstance(content, Finding):
+            return [content]
+        problems = [self._names_problem, self._count_problem, self._moved]
+        return [problem for problem in problems if problem is not None]
+
+    @property
+    def has_names(self) -> bool:
+        """Whether it looks like a data.yaml."""
+        return isinstance(self._content, dict) and "names" in self._content
+
+    def has_split(self, key: str) -> bool:
+        """Whether it says where a split is."""
+        return isinstance(self._content, dict) and bool(self._content.get(key))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Class names in the order of their indices; () if they cannot be used."""
+        if isinstance(self._content, Finding) or self._names_problem is not None:
+            return ()
+        names = self._content["names"]
+        if isinstance(names, dict):
+            names = [names[index] for index in range(len(names))]
+        return tuple(str(name).strip() for name in names)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Folder below which the images must lie, and that places are relative to."""
+        base = self._root if self._root is not None else self.path.parent
+        wanted = None if isinstance(self._content, Finding) else self._content.get("path")
+        if isinstance(wanted, str):
+            inside = below(base, os.path.relpath(self.path.parent / wanted, base))
+            if inside is not None and os.path.isdir(inside):
+                return inside
+        return base
+
+    def places(self, key: str) -> Iterator[Path | Finding]:
+        """Folders of images and text files that list images, of a split; or what is wrong."""
+        if isinstance(self._content, Finding):
+            return
+        value = self._content.get(key)
+        items = value if isinstance(value, list) else [value]
+        for item in items:
+            yield self._place(item, key)
+
+    def _place(self, item: Any, key: str) -> Path | Finding:
+        if not isinstance(item, str) or not item.strip():
+            cause = f"expected a folder of images or a text file, got {shorten(item)}"
+            return Finding("malformed-annotations", str(self.path), key, cause)
+        name = item.strip().replace("\\", "/")
+        path = below(self.folder, name)
+        if path is None:
+            # Some exporters write ../train/images for a folder that stands beside the file.
+            path = below(self.folder, name.lstrip("./"))
+            if path is None or not os.path.exists(path) or not name.startswith("../"):
+                return leaves_root(item, self.folder, self.path, key)
+        if not os.path.exists(path):
+            return Finding("no-images", str(self.path), key, f"{path} does not exist")
+        return path
+
+    @cached_property
+    def _content(self) -> dict[str, Any] | Finding:
+        """The file, or why it cannot be used."""
+        try:
+            content = yaml.safe_load(read_text(self.path))
+        except UnreadableFileError as error:
+            return Finding("unreadable-annotations", str(self.path), "", str(error))
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            cause = f"not YAML{where}: {getattr(error, 'problem', None) or error}"
+            return Finding("unreadable-annotations", str(self.path), "", cause)
+        if not isinstance(content, dict):
+            cause = "expected keys such as train, val and names"
+            return Finding("malformed-annotations", str(self.path), "", cause)
+        return content
+
+    @cached_property
+    def _names_problem(self) -> Finding | None:
+        assert not isinstance(self._content, Finding)
+        names = self._content.get("names")
+        items = list(names.values()) if isinstance(names, dict) else names
+        if not isinstance(items, list) or not all(isinstance(n, str | int | float) for n in items):
+            cause = "names must be a list, or class indices with their names"
+            return Finding("malformed-annotations", str(self.path), "names", cause)
+        if isinstance(names, dict) and set(names) != set(range(len(names))):
+            keys = shorten(list(names))
+            cause = f"{len(names)} names must have the indices 0 to {len(names) - 1}, got {keys}"
+            return Finding("malformed-annotations", str(self.path), "names", cause)
+        return None
+
+    @property
+    def _count_problem(self) -> Finding | None:
+        assert not isinstance(self._content, Finding)
+        count = self._content.get("nc")
+        if count is None or not self.names or count == len(self.names):
+            return None
+        cause = f"nc is {shorten(count)}, but there are {len(self.names)} names"
+        return Finding("malformed-annotations", str(self.path), "nc", cause)
+
+    @cached_property
+    def _moved(self) -> Finding | None:
+        assert not isinstance(self._content, Finding)
+        wanted = self._content.get("path")
+        if wanted is None or wanted == "":
+            return None
+        if isinstance(wanted, str):
+            base = os.path.abspath(self._root if self._root is not None else self.path.parent)
+            place = os.path.normpath(os.path.join(os.path.abspath(self.path.parent), wanted))
+            if os.path.abspath(self.folder) == place:
+                return None
+            cause = (
+                f"path is {shorten(wanted)}, no folder below {base}; images are looked for there"
+            )
+        else:
+            cause = f"path must be a folder, got {shorten(wanted)}"
+        return Finding("moved-dataset", str(self.path), "path", cause)
