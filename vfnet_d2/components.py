@@ -21,8 +21,15 @@ def defaults_node(function: Callable[..., Any]) -> CfgNode:
     node = CfgNode()
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.default is not inspect.Parameter.empty:
-            node[name.upper()] = parameter.default
+            node[name.upper()] = _plain(parameter.default)
     return node
+
+
+def _plain(default: Any) -> Any:
+    """A default as YAML can hold it: it has no tuples within tuples."""
+    if isinstance(default, tuple) and any(isinstance(item, tuple) for item in default):
+        return [list(item) for item in default]
+    return default
 
 
 def kind_node(registry: Registry, default: str) -> CfgNode:
