@@ -161,7 +161,7 @@ def test_images_of_one_name_in_two_folders_keep_their_pictures(
     metadata_of = predictor.test_datasets[0]
     DatasetCatalog.register("copies", lambda: copies)
     MetadataCatalog.get("copies").set(thing_classes=MetadataCatalog.get(metadata_of).thing_classes)
-    other = Predictor(predictor.model, predictor.mapper, test_datasets=["copies"])
+    other = Predictor.of_model(predictor.model, predictor.mapper, test_datasets=["copies"])
     try:
         paths = draw_dataset(other, str(tmp_path / "out"), max_images=3, score_thresh=0.3)
     finally:

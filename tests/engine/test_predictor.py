@@ -1,5 +1,7 @@
 """Tests of vfnet_d2.engine.predictor."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,14 @@ from detectron2.structures import Instances
 from PIL import Image
 from torch import nn
 
-from tests.helpers.quick_model import LAZY, YAML, quick_model, save_weights
+from tests.helpers.predicting import assert_identical
+from tests.helpers.quick_model import LAZY, YAML, quick_config, quick_model, save_weights
+from tests.helpers.reference import ROOT
+from vfnet_d2.checkpoint.files import write_checkpoint
+from vfnet_d2.checkpoint.trained import trained_metadata
 from vfnet_d2.engine.predictor import Predictor, load_predictor
+from vfnet_d2.engine.tiling import TiledInference
+from vfnet_d2.engine.tta import AugmentedInference
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +118,138 @@ def test_weights_of_another_model(tmp_path: Path) -> None:
     path = save_weights(nn.Linear(2, 2), tmp_path / "linear.pth")
     with pytest.raises(ValueError, match="fits no parameter of VFNet"):
         load_predictor(YAML, ["MODEL.WEIGHTS", str(path)])
+
+
+# -- from a checkpoint alone --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def checkpoint(model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that says its config, of test size 96, and its classes."""
+    path = tmp_path_factory.mktemp("telling") / "model.pth"
+    cfg = quick_config("INPUT.MIN_SIZE_TEST", 96)
+    metadata = trained_metadata(model, class_names=["a", "b", "c", "d", "e"], cfg=cfg)
+    write_checkpoint(path, model.state_dict(), metadata.as_dict())
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(checkpoint: Path) -> Predictor:
+    return Predictor(checkpoint, device="cpu")
+
+
+def test_the_package_has_it(checkpoint: Path) -> None:
+    import vfnet_d2
+
+    assert vfnet_d2.Predictor is Predictor
+
+
+def test_the_package_imports_it_late() -> None:
+    program = "import sys, vfnet_d2; print('vfnet_d2.engine.predictor' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_all_kinds_of_images_give_the_same(alone: Predictor, image: tuple[str, np.ndarray]) -> None:
+    path, pixels = image
+    expected = alone({"file_name": path})
+    assert_same(alone(path), expected)
+    assert_same(alone(Path(path)), expected)
+    assert_same(alone(Image.open(path)), expected)
+    assert_same(alone(pixels, channel_order="RGB"), expected)
+    assert_same(alone(pixels[:, :, ::-1], channel_order="BGR"), expected)
+
+
+def test_a_list_gives_a_list(alone: Predictor, image: tuple[str, np.ndarray]) -> None:
+    small = Image.open(image[0]).resize((200, 150))
+    found = alone([image[0], small])
+    assert [x.image_size for x in found] == [(240, 320), (150, 200)]
+    assert_same(found[0], alone(image[0]))
+    assert alone([]) == []
+
+
+def test_class_names_belong_to_the_classes(alone: Predictor, image: tuple[str, np.ndarray]) -> None:
+    assert alone.metadata.thing_classes == alone.class_names == ["a", "b", "c", "d", "e"]
+    assert int(alone(image[0]).pred_classes.max()) < len(alone.class_names)
+
+
+def test_the_score_threshold_cuts(
+    alone: Predictor, checkpoint: Path, image: tuple[str, np.ndarray]
+) -> None:
+    everything = alone(image[0])
+    middle = float(everything.scores[len(everything) // 2])
+    strict = Predictor(checkpoint, device="cpu", score_threshold=middle)
+    assert_same(strict(image[0]), everything[everything.scores > middle])
+
+
+def test_the_score_threshold_holds_for_the_lowered_scores(
+    checkpoint: Path, image: tuple[str, np.ndarray]
+) -> None:
+    found = Predictor(checkpoint, device="cpu", score_threshold=0.5, soft_nms="gaussian")(image[0])
+    assert len(found) > 0
+    assert found.scores.min() > 0.5
+
+
+def test_a_score_threshold_below_the_config_s(
+    checkpoint: Path, image: tuple[str, np.ndarray]
+) -> None:
+    low = Predictor(checkpoint, device="cpu", score_threshold=0.0)
+    assert low.model.score_thresh == 0.0
+
+
+def test_soft_nms_is_that_of_the_config(checkpoint: Path, image: tuple[str, np.ndarray]) -> None:
+    found = Predictor(checkpoint, device="cpu", soft_nms="linear")
+    assert vars(found.model.suppression) == {
+        "iou_thresh": 0.6,
+        "method": "linear",
+        "sigma": 0.5,
+        "min_score": 1e-3,
+    }
+
+
+def test_with_the_identity_alone_tta_is_the_plain_prediction(
+    alone: Predictor, checkpoint: Path, image: tuple[str, np.ndarray]
+) -> None:
+    one = Predictor(checkpoint, device="cpu", tta=[(96, 1333)], tta_flip=False)
+    assert isinstance(one.inference, AugmentedInference)
+    assert_identical(one(image[0]), alone(image[0]))
+
+
+def test_tta_goes_into_the_tiles(checkpoint: Path) -> None:
+    both = Predictor(checkpoint, device="cpu", tta=True, tile=64, tile_overlap=0.5, batch_size=3)
+    tiled = both.inference
+    assert isinstance(tiled, TiledInference) and isinstance(tiled.inference, AugmentedInference)
+    assert (tiled.tile, tiled.overlap, tiled.batch_size) == (64, 0.5, 3)
+
+
+def test_images_go_in_batches(
+    checkpoint: Path, image: tuple[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor(checkpoint, device="cpu", batch_size=2)
+    sizes: list[int] = []
+    inference = predictor.inference
+    monkeypatch.setattr(
+        predictor, "inference", lambda images: sizes.append(len(images)) or inference(images)
+    )
+    assert len(predictor([image[0]] * 5)) == 5
+    assert sizes == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"soft_nms": "cubic"}, "method is 'cubic'"),
+        ({"tile": 0}, "side is 0"),
+    ],
+)
+def test_bad_options(checkpoint: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Predictor(checkpoint, device="cpu", **options)
+
+
+def test_an_array_must_say_its_channels(alone: Predictor, image: tuple[str, np.ndarray]) -> None:
+    with pytest.raises(ValueError, match='pass channel_order="RGB"'):
+        alone(image[1])

@@ -30,8 +30,15 @@ def draw_predictions(
     """
     image = detection_utils.read_image(file_name, format="RGB")
     shown = detections[detections.scores >= score_thresh]
+    return draw_detections(image, shown, metadata, scale=scale)
+
+
+def draw_detections(
+    image: np.ndarray, detections: Instances, metadata: Any, *, scale: float = 1.0
+) -> np.ndarray:
+    """Draw detections on an RGB image (H, W, 3); the other arguments and the result as above."""
     visualizer = Visualizer(image, metadata, scale=scale)
-    return visualizer.draw_instance_predictions(shown).get_image()
+    return visualizer.draw_instance_predictions(detections).get_image()
 
 
 def draw_ground_truth(

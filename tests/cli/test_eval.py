@@ -1,0 +1,124 @@
+"""Tests of vfnet_d2.cli.eval."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.helpers.quick_model import YAML, quick_model, save_weights
+from tests.helpers.report_data import ground_truth, results
+from vfnet_d2.cli.main import main
+
+BOX, FAR = (10, 10, 20, 20), (60, 60, 20, 20)
+OBJECTS = [(1, 0, BOX, 0), (1, 1, FAR, 0)]
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with truth.json and an image."""
+    Image.new("RGB", (100, 100)).save(tmp_path / "1.png")
+    truth = ground_truth(OBJECTS, names=("cat", "dog"))
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_detections(folder: Path, *items: tuple) -> None:
+    (folder / "found.json").write_text(json.dumps(results(items)))
+
+
+def test_detections(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_detections(files, (1, 0, BOX, 0.9), (1, 1, FAR, 0.8))
+    assert main(["eval", "truth.json", "--detections", "found.json", "--root", "."]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("found on truth: AP 100.0  AP50 100.0")
+    assert lines[1].startswith("With a score threshold of 0.80, F1 is highest: 100 %")
+    assert lines[-1] == "Wrote output/eval/report.html and output/eval/report.json"
+    assert (files / "output/eval/report.html").is_file()
+
+
+def test_what_looks_wrong_is_printed_and_told_by_the_status(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_detections(files, (1, 1, BOX, 0.9), (1, 0, FAR, 0.8))
+    assert main(["eval", "truth.json", "--detections", "found.json"]) == 1
+    out = capsys.readouterr().out
+    assert "LOOK: the classes of the detections are in another order" in out
+    assert "  what to do: use the class list of the training set" in out
+
+
+def test_a_class_without_objects_is_told_but_no_problem(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (files / "truth.json").write_text(json.dumps(ground_truth(OBJECTS)))
+    write_detections(files, (1, 0, BOX, 0.9), (1, 1, FAR, 0.8))
+    assert main(["eval", "truth.json", "--detections", "found.json"]) == 0
+    assert "LOOK: 2 of 4 classes have no object" in capsys.readouterr().out
+
+
+def test_options(files: Path) -> None:
+    write_detections(files, (1, 0, BOX, 0.9), (1, 1, FAR, 0.4))
+    options = ["--score-threshold", "0.5", "--evaluator", "pycocotools", "--gallery", "0"]
+    main(["eval", "truth.json", "--detections", "found.json", "--output", "out", *options])
+    report = json.loads((files / "out/report.json").read_text())
+    assert report["score_threshold"] == {"value": 0.5, "origin": "given"}
+    assert (report["evaluator"], report["misses"]) == ("pycocotools", [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["truth.json", "--detections", "gone.json"], "gone.json"),
+        (["--detections", "found.json"], "--detections needs PATH"),
+        (["truth.csv", "--detections", "found.json"], "as COCO JSON, whose ids it refers to"),
+        (["truth.json", "--detections", "bad.json"], "bad.json is not JSON"),
+        (["truth.json", "--weights", "gone.pth"], "gone.pth does not exist"),
+    ],
+)
+def test_errors(
+    files: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_detections(files)
+    (files / "bad.json").write_text("[")
+    assert main(["eval", *arguments]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("vfnet: error: ")
+    assert message in error
+    assert not (files / "output").exists()
+
+
+def test_model_and_detections_exclude_each_other() -> None:
+    with pytest.raises(SystemExit):
+        main(["eval", "x", "--weights", "a", "--detections", "b"])
+
+
+def test_a_model_on_a_yolo_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its classes come in another order than the model's, and are matched by name."""
+    weights = save_weights(quick_model(), tmp_path / "model.pth")
+    (tmp_path / "drawings/images/val").mkdir(parents=True)
+    (tmp_path / "drawings/labels/val").mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(tmp_path / "drawings/images/val/a.png")
+    (tmp_path / "drawings/labels/val/a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    names = ["cross", "star", "triangle", "square", "circle"]
+    (tmp_path / "drawings/data.yaml").write_text(f"val: images/val\nnames: {names}\n")
+    options = ["--weights", str(weights), "--config", YAML, "--device", "cpu"]
+    main(["eval", str(tmp_path / "drawings"), *options, "--output", str(tmp_path / "out")])
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert {entry["name"]: entry["objects"] for entry in report["classes"]} == {
+        "circle": 0,
+        "square": 0,
+        "triangle": 0,
+        "star": 0,
+        "cross": 1,
+    }
+    assert capsys.readouterr().out.startswith("VFNet on drawings: AP ")
+
+
+def test_no_class_in_common(
+    tmp_path: Path, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = save_weights(quick_model(), tmp_path / "model.pth")
+    options = ["--weights", str(weights), "--config", YAML, "--device", "cpu"]
+    assert main(["eval", "truth.json", *options]) == 2
+    assert "no class in common: the model has circle, square" in capsys.readouterr().err

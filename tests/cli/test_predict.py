@@ -1,0 +1,148 @@
+"""Tests of vfnet_d2.cli.predict: the command as a user runs it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from detectron2.structures import Boxes, pairwise_iou
+from PIL import Image
+
+import vfnet_d2
+from vfnet_d2.cli.main import main
+from vfnet_d2.data.shapes import render_image
+from vfnet_d2.data.shapes_config import SHAPES_CLASSES, ShapesConfig
+from vfnet_d2.engine.predictor import Predictor
+
+CHECKPOINT = str(Path(vfnet_d2.__file__).parent / "assets" / "vfnet_shapes.pth")
+MODEL = ["--weights", CHECKPOINT, "--config-file", "quick/vfnet_shapes", "--device", "cpu"]
+IMAGES = 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of shapes."""
+    path = tmp_path_factory.mktemp("shapes") / "photos"
+    path.mkdir()
+    for index in range(IMAGES):
+        pixels, _ = render_image(ShapesConfig(num_images=IMAGES, seed=5), index)
+        Image.fromarray(pixels).save(path / f"{index}.png")
+    return path
+
+
+def predict(*arguments: object) -> int:
+    return main(["predict", *map(str, arguments), *MODEL])
+
+
+@pytest.fixture(scope="module")
+def output(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one run writes in all formats."""
+    path = tmp_path_factory.mktemp("run") / "out"
+    options = ["--format", "coco,csv,yolo", "--batch-size", 2, "--score-threshold", 0.4]
+    assert predict(folder, "--output", path, *options) == 0
+    return path
+
+
+def test_everything_is_written(output: Path) -> None:
+    files = {str(p.relative_to(output)) for p in output.rglob("*") if p.is_file()}
+    expected = {f"pictures/{i}.png" for i in range(IMAGES)}
+    expected |= {f"labels/{i}.txt" for i in range(IMAGES)}
+    assert files == {*expected, "predictions.json", "predictions.csv", "classes.txt"}
+
+
+def test_the_predictions_are_the_predictor_s(folder: Path, output: Path) -> None:
+    content = json.loads((output / "predictions.json").read_text())
+    assert [category["name"] for category in content["categories"]] == list(SHAPES_CLASSES)
+    predictor = Predictor(
+        CHECKPOINT, config="quick/vfnet_shapes", device="cpu", score_threshold=0.4
+    )
+    assert content["annotations"]
+    for image in content["images"]:
+        found = predictor(image["file_name"])
+        mine = [a for a in content["annotations"] if a["image_id"] == image["id"]]
+        assert [a["category_id"] - 1 for a in mine] == found.pred_classes.tolist()
+        # Written with six and three decimals.
+        assert np.allclose([a["score"] for a in mine], found.scores, atol=1e-6)
+        boxes = np.array([a["bbox"] for a in mine]).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        assert np.allclose(boxes, found.pred_boxes.tensor, atol=2e-3)
+
+
+def test_shapes_are_where_they_were_drawn(folder: Path, output: Path) -> None:
+    content = json.loads((output / "predictions.json").read_text())
+    hits, objects = 0, 0
+    for index, image in enumerate(content["images"]):
+        _, truth = render_image(ShapesConfig(num_images=IMAGES, seed=5), index)
+        mine = [a for a in content["annotations"] if a["image_id"] == image["id"]]
+        drawn, found = (torch.tensor([a["bbox"] for a in x]).float() for x in (truth, mine))
+        for boxes in (drawn, found):
+            boxes[:, 2:] += boxes[:, :2]
+        iou = pairwise_iou(Boxes(drawn), Boxes(found))
+        same = torch.tensor([[t["category_id"] == m["category_id"] for m in mine] for t in truth])
+        hits += int(((iou > 0.5) & same).any(dim=1).sum())
+        objects += len(truth)
+    assert objects >= 5
+    assert hits / objects > 0.6
+
+
+def test_a_bad_image_is_skipped_and_the_status_says_so(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"nothing")
+    status = predict(bad, folder / "0.png", "--output", tmp_path / "out", "--skip-pictures")
+    told = capsys.readouterr()
+    assert status == 1
+    assert f"skipped: {bad} cannot be read as an image" in told.err
+    assert told.out.startswith("Predicted 1 image: ") and "; skipped 1" in told.out
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["predictions.json"]
+
+
+def test_all_options_together(folder: Path, tmp_path: Path) -> None:
+    options = ["--tta", "--soft-nms", "gaussian", "--tile", 120, "--tile-overlap", 0.5]
+    assert predict(folder / "0.png", "--output", tmp_path, *options, "--scale", 2) == 0
+    assert Image.open(tmp_path / "pictures" / "0.png").size == (320, 320)
+    assert json.loads((tmp_path / "predictions.json").read_text())["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.jpg", *MODEL], "input none.jpg does not exist"),
+        (["IMAGE", "--weights", "none.pth"], "checkpoint none.pth does not exist"),
+        (["IMAGE", "--weights", CHECKPOINT], "does not say which config it belongs to"),
+        (["IMAGE", *MODEL, "--config-file", "quick/none"], "no config 'quick/none'"),
+    ],
+)
+def test_nothing_is_done_when_something_is_missing(
+    arguments: list[str],
+    message: str,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [str(folder / "0.png") if text == "IMAGE" else text for text in arguments]
+    status = main(["predict", *arguments, "--output", str(tmp_path / "out")])
+    told = capsys.readouterr()
+    assert status == 2
+    assert told.err.splitlines()[-1].startswith("vfnet: error: ") and message in told.err
+    assert told.out == "" and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--format", "coco,xml"], "'xml' is unknown; choose of coco, csv, yolo"),
+        (["--score-threshold", "1.5"], "1.5 is not between 0 and 1"),
+        (["--batch-size", "0"], "0 is below 1"),
+        (["--tile-overlap", "1"], "do not cover an image"),
+        (["--scale", "0"], "0 is not above 0"),
+        (["--soft-nms", "cubic"], "invalid choice: 'cubic'"),
+    ],
+)
+def test_bad_options(option: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leave:
+        predict("a.jpg", *option)
+    assert leave.value.code == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,110 @@
+"""Tests of vfnet_d2.evaluation.report.coco_metrics."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from tests.helpers.report_data import ground_truth, make_data, random_data, random_items, results
+from vfnet_d2.evaluation.report.coco_metrics import (
+    FASTER,
+    METRICS,
+    PYCOCOTOOLS,
+    RECALL_METRICS,
+    choose_evaluator,
+    class_metrics,
+    evaluate_coco,
+    precision_recall,
+    summary,
+)
+from vfnet_d2.evaluation.report.data import ReportInputError
+
+BOX = (10, 10, 20, 20)
+
+
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> COCOeval:
+    """Pycocotools on files, as anyone would use it."""
+    folder = tmp_path_factory.mktemp("coco")
+    objects, detections = random_items(seed=5)
+    (folder / "truth.json").write_text(json.dumps({"info": {}, **ground_truth(objects, images=12)}))
+    (folder / "found.json").write_text(json.dumps(results(detections)))
+    truth = COCO(str(folder / "truth.json"))
+    return COCOeval(truth, truth.loadRes(str(folder / "found.json")), "bbox")
+
+
+def run(evaluation: COCOeval, *, category: int | None = None) -> np.ndarray:
+    """COCO's stats in percent, of one category or all."""
+    evaluation.params.catIds = [category] if category else [10, 20, 30, 40]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return 100 * np.array(evaluation.stats)
+
+
+def test_summary_equals_pycocotools_on_files(evaluation: COCOeval) -> None:
+    ours = summary(evaluate_coco(random_data(seed=5), evaluator=PYCOCOTOOLS))
+    expected = run(evaluation)
+    assert list(ours) == [*METRICS, *RECALL_METRICS]
+    assert [-100 if v is None else v for v in ours.values()] == pytest.approx(list(expected))
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_class_equals_pycocotools_on_that_class(evaluation: COCOeval, number: int) -> None:
+    result = evaluate_coco(random_data(seed=5), evaluator=PYCOCOTOOLS)
+    ours = [-100 if v is None else v for v in class_metrics(result, number).values()]
+    assert ours == pytest.approx(list(run(evaluation, category=10 * (number + 1))[:6]))
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("faster_coco_eval") is None, reason="faster-coco-eval not installed"
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_fast_evaluator_gives_the_same(seed: int) -> None:
+    data = random_data(seed=seed, images=25, size=300)
+    plain, fast = (evaluate_coco(data, evaluator=name) for name in (PYCOCOTOOLS, FASTER))
+    assert fast.evaluator == FASTER
+    assert np.array_equal(plain.recall, fast.recall)
+    # pycocotools adds 2^-52 to the count that precision is divided by, which shifts the last bit of
+    # figures up to 1; the order of all detections is the same, or precisions would differ by far
+    # more.
+    assert np.abs(plain.precision - fast.precision).max() <= np.spacing(1.0)
+    assert np.abs(plain.stats - fast.stats).max() <= np.spacing(1.0)
+
+
+def test_no_detections_is_ap_0() -> None:
+    ours = summary(evaluate_coco(make_data([(1, 0, BOX, 0)], [])))
+    assert (ours["AP"], ours["APl"]) == (0, None)  # 20 x 20 pixels are small
+
+
+def test_no_objects_is_not_defined() -> None:
+    assert set(summary(evaluate_coco(make_data([], [(1, 0, BOX, 0.5)]))).values()) == {None}
+
+
+def test_curve() -> None:
+    # One of two objects is found, by the second-best detection: precision 0.5 up to recall 0.5.
+    data = make_data(
+        [(1, 0, BOX, 0), (1, 0, (60, 60, 20, 20), 0)],
+        [(1, 0, (0, 80, 9, 9), 0.9), (1, 0, BOX, 0.8)],
+    )
+    curve = precision_recall(evaluate_coco(data), 5)
+    assert curve["iou"] == 0.75
+    assert curve["mean"] == pytest.approx([0.5] * 51 + [0] * 50)
+    assert curve["classes"][1:] == [None] * 3
+
+
+def test_the_fast_evaluator_is_chosen_where_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    assert choose_evaluator() == FASTER
+
+
+def test_without_the_fast_evaluator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert choose_evaluator() == PYCOCOTOOLS
+    with pytest.raises(ReportInputError, match="pip install faster-coco-eval"):
+        choose_evaluator(FASTER)

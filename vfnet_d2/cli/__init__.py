@@ -1,0 +1,1 @@
+"""The command ``vfnet``: argument parsing, one module a subcommand; import the defining module."""

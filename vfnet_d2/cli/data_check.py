@@ -1,0 +1,114 @@
+"""``vfnet data check``: what is wrong with a dataset, and a corrected copy of it."""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vfnet_d2.cli.dataset_options import add_dataset_options
+from vfnet_d2.data.check.fix import Change, write_fixed
+from vfnet_d2.data.check.pictures import write_pictures
+from vfnet_d2.data.check.run import Report, check_dataset
+from vfnet_d2.data.check.summary import summarise, summary_text
+from vfnet_d2.data.check.text import findings_json, findings_text, verdict
+from vfnet_d2.data.formats.opening import open_dataset, open_splits
+from vfnet_d2.data.formats.reader import FormatError, Reader
+from vfnet_d2.data.formats.write import write_text
+
+_DESCRIPTION = """\
+Read every annotation and image once; say what is in the dataset, what is wrong with it, where and
+what to do about it. Splits that PATH holds itself (such as train and val in data.yaml) are checked
+together. The exit status is 1 if there are errors, 0 if there are only warnings."""
+
+_EPILOG = """\
+examples:
+  vfnet data check my_data                          a folder; its format is found by looking
+  vfnet data check train.json --val val.json        images that are in both are errors
+  vfnet data check my_data --fix my_data_fixed      write a corrected copy
+  vfnet data check my_data --pictures pictures      see the boxes on the images"""
+
+
+def add_command(subparsers: Any) -> None:
+    """Add ``check`` to the parser of ``vfnet data``."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "check",
+        help="find what is wrong with a dataset",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_dataset_options(parser)
+    parser.add_argument(
+        "--val", metavar="PATH", help="the validation set, if it is not found below PATH"
+    )
+    parser.add_argument(
+        "--fix", metavar="DIR", help="write a corrected copy in COCO format into this new folder"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the findings and counts as JSON")
+    parser.add_argument(
+        "--pictures", metavar="DIR", help="draw box sizes, class balance and a contact sheet"
+    )
+    parser.add_argument(
+        "--workers", metavar="N", type=int, help="threads that read images (default: one a core)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check, print, and write what was asked for; 1 if there are errors."""
+    if arguments.fix is not None:
+        _refuse_inside(Path(arguments.fix), Path(arguments.path))
+    report = check_dataset(open_readers(arguments), workers=arguments.workers)
+    for name, split in report.splits.items():
+        print(summary_text(name, split), end="\n\n")
+    if report.findings:
+        print(findings_text(report.findings), end="\n\n")
+    print(verdict(report.findings))
+    if arguments.json:
+        write_text(Path(arguments.json), json.dumps(_content(report), indent=1) + "\n")
+    if arguments.pictures:
+        paths = write_pictures(report.splits, Path(arguments.pictures))
+        print(f"Pictures: {', '.join(map(str, paths))}")
+    if arguments.fix:
+        changes = write_fixed(report.splits, Path(arguments.fix))
+        print(_fix_text(changes, arguments.fix))
+    return 1 if report.errors else 0
+
+
+def open_readers(arguments: argparse.Namespace) -> dict[str, Reader]:
+    """Readers of all splits of the path and ``--val``, the one to train on first."""
+    options = {"format_name": arguments.format_name, "root": arguments.root}
+    if arguments.val is None:
+        return open_splits(arguments.path, **options)
+    return {
+        "train": open_dataset(arguments.path, **options),
+        "val": open_dataset(arguments.val, **options, split=_only_val(arguments.val, options)),
+    }
+
+
+def _only_val(path: str, options: dict[str, Any]) -> str | None:
+    """The split "val" if a path holds several."""
+    return "val" if len(open_splits(path, **options)) > 1 else None
+
+
+def _refuse_inside(folder: Path, dataset: Path) -> None:
+    """Raise FormatError if the copy would stand inside the dataset."""
+    source = dataset if dataset.is_dir() else dataset.parent
+    if folder.resolve().is_relative_to(source.resolve()) and dataset.is_dir():
+        raise FormatError(f"--fix {folder} is inside the dataset {dataset}: choose another folder")
+
+
+def _content(report: Report) -> dict[str, Any]:
+    splits = {name or "dataset": summarise(split) for name, split in report.splits.items()}
+    return {"splits": splits, **findings_json(report.findings)}
+
+
+def _fix_text(changes: Sequence[Change], folder: str) -> str:
+    """What the copy has otherwise, in short; changes.txt has all of it."""
+    if not changes:
+        return f"Wrote {folder}: nothing needed correction."
+    counts = Counter(change.kind for change in changes)
+    lines = "".join(f"\n  {kind}: {count:,}" for kind, count in counts.items())
+    return f"Wrote the corrected copy {folder}; {folder}/changes.txt lists every change:{lines}"

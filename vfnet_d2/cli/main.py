@@ -1,0 +1,58 @@
+"""The command ``vfnet`` and its subcommands."""
+
+import argparse
+import io
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from vfnet_d2.checkpoint.errors import CheckpointError
+from vfnet_d2.cli import data, eval, predict
+from vfnet_d2.data.check.run import DatasetError
+from vfnet_d2.data.formats.reader import FormatError
+from vfnet_d2.evaluation.report.data import ReportInputError
+
+# A subcommand is a module with `add_command(subparsers)`, which sets the default `run`: a function
+# of the parsed arguments that returns the exit status.
+COMMANDS = (data, eval, predict)
+
+# What is the user's to correct: shown without a traceback.
+EXPECTED = (FormatError, DatasetError, CheckpointError, ReportInputError, OSError)
+USAGE_STATUS = 2
+INTERRUPTED_STATUS = 130  # what shells give for Ctrl-C
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands."""
+    parser = argparse.ArgumentParser(
+        prog="vfnet", description="Detectors of the VarifocalNet family, from data to report."
+    )
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_command(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit status.
+
+    0: done; 1: done, with problems to look at; 2: nothing was done, the message says why.
+    """
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files and classes may hold what the terminal's encoding cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except BrokenPipeError:
+        # The reader of a pipe, such as head, has seen enough; keep Python from flushing into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return USAGE_STATUS
+    except KeyboardInterrupt:
+        print("vfnet: interrupted", file=sys.stderr)
+        return INTERRUPTED_STATUS
+    except EXPECTED as error:
+        print(f"vfnet: error: {error}", file=sys.stderr)
+        return USAGE_STATUS

@@ -1,0 +1,209 @@
+"""``vfnet predict``: detections of images, folders, videos and cameras."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from vfnet_d2.engine.media import find_sources
+from vfnet_d2.engine.prediction_pictures import PictureWriter
+from vfnet_d2.engine.prediction_run import run_prediction
+from vfnet_d2.engine.prediction_writers import WRITERS, OutputNames, PredictionWriter
+from vfnet_d2.engine.predictor import Predictor
+from vfnet_d2.layers.soft_nms import DECAYS
+
+_DESCRIPTION = """\
+Detect objects, draw them, and write them to files. INPUT is an image, a folder, a pattern such as
+'photos/**/*.jpg', a video, or the number of a camera. Config, class names and input convention are
+the checkpoint's, if it was converted by tools/convert_checkpoint.py or says them since its
+training; otherwise --config-file names the config. The exit status is 1 if an input could not be
+read: it is reported, and the others are predicted."""
+
+_EPILOG = """\
+examples:
+  vfnet predict photos --weights model.pth
+  vfnet predict 'photos/**/*.jpg' clip.mp4 --weights model.pth --format coco,csv,yolo
+  vfnet predict aerial.tif --weights model.pth --tile 640
+  vfnet predict a.jpg --weights model.pth --tta --soft-nms --score-threshold 0.05
+  vfnet predict 0 --weights model.pth --max-frames 500
+in the output folder:
+  pictures/          the inputs with boxes; videos as MP4
+  predictions.json   COCO: images, categories, annotations with a score    (--format coco)
+  predictions.csv    a line for each detection                             (--format csv)
+  labels/            YOLO: class cx cy w h, without scores; classes.txt    (--format yolo)"""
+
+
+def add_command(subparsers: Any) -> None:
+    """Add ``predict`` to the parser of ``vfnet``."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "predict",
+        help="detect objects in images, videos and camera pictures",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="see above")
+    parser.add_argument("--weights", metavar="FILE", required=True, help="checkpoint of the model")
+    parser.add_argument(
+        "--config-file",
+        metavar="FILE_OR_NAME",
+        help="config of checkpoints that do not say theirs, such as quick/vfnet_shapes",
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", default="predictions", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--score-threshold",
+        metavar="X",
+        type=_part,
+        default=0.3,
+        help="lowest score of a detection; 0.05 for evaluations (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--format",
+        dest="formats",
+        metavar="NAMES",
+        type=_formats,
+        default="coco",
+        help=f"files to write, of {', '.join(WRITERS)} (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--scale", metavar="X", type=_factor, default=1.0, help="enlargement of the pictures"
+    )
+    parser.add_argument("--skip-pictures", action="store_true", help="draw nothing")
+    parser.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=_count,
+        default=1,
+        help="images or tiles in a forward pass. Images of different sizes are padded to the "
+        "largest, which changes scores slightly (default: %(default)s)",
+    )
+    parser.add_argument("--device", help="such as cpu or cuda:1; a GPU if there is one")
+    parser.add_argument(
+        "--max-frames", metavar="N", type=_count, help="most frames of each video or camera"
+    )
+    _add_inference_options(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_inference_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("better, and slower")
+    group.add_argument(
+        "--soft-nms",
+        choices=sorted(DECAYS),
+        nargs="?",
+        const="linear",
+        help="overlapping boxes lose score instead of going (linear if no method is named)",
+    )
+    group.add_argument(
+        "--tta",
+        action="store_true",
+        help="test-time augmentation: four sizes, from the config's to 1.5 times that, each also "
+        "mirrored",
+    )
+    group.add_argument(
+        "--tile",
+        metavar="PIXELS",
+        type=_count,
+        help="also look at overlapping tiles of this side: for objects that are small in a large "
+        "image",
+    )
+    group.add_argument(
+        "--tile-overlap",
+        metavar="PART",
+        type=_overlap,
+        default=0.2,
+        help="of neighbouring tiles; objects below this part of a tile are whole in one "
+        "(default: %(default)s)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predict, and say what was written and skipped; 1 if something was skipped."""
+    sources = find_sources(arguments.inputs)
+    try:
+        predictor = _predictor(arguments)
+    except ValueError as error:  # weights, config and options that do not fit together
+        print(f"vfnet: error: {error}", file=sys.stderr)
+        return 2
+    names = OutputNames(Path(arguments.output), sources)
+    writers: list[PredictionWriter] = [
+        WRITERS[name](names, predictor.class_names) for name in arguments.formats
+    ]
+    if not arguments.skip_pictures:
+        picture_writer = PictureWriter(
+            names,
+            metadata=predictor.metadata,
+            input_format=predictor.input_format,
+            scale=arguments.scale,
+        )
+        writers.insert(0, picture_writer)
+    summary = run_prediction(predictor, sources, writers, max_frames=arguments.max_frames)
+    for skipped in summary.skipped:
+        print(f"skipped: {skipped.cause}", file=sys.stderr)
+    if summary.stopped:
+        print("stopped: only what was read until then was predicted", file=sys.stderr)
+    print(
+        f"Predicted {_number(summary.frames, 'image')}: {_number(summary.detections, 'object')} "
+        f"that score above {arguments.score_threshold:g}"
+        + (f"; skipped {len(summary.skipped)}" if summary.skipped else "")
+    )
+    print(f"Wrote {', '.join(map(str, summary.written))}")
+    return 1 if summary.skipped else 0
+
+
+def _predictor(arguments: argparse.Namespace) -> Predictor:
+    return Predictor(
+        arguments.weights,
+        config=arguments.config_file,
+        device=arguments.device,
+        score_threshold=arguments.score_threshold,
+        soft_nms=arguments.soft_nms,
+        tta=arguments.tta,
+        tile=arguments.tile,
+        tile_overlap=arguments.tile_overlap,
+        batch_size=arguments.batch_size,
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
+def _factor(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _part(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _overlap(text: str) -> float:
+    value = _part(text)
+    if value == 1:
+        raise argparse.ArgumentTypeError("tiles that overlap entirely do not cover an image")
+    return value
+
+
+def _formats(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = [name for name in names if name not in WRITERS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"{unknown[0]!r} is unknown; choose of {', '.join(WRITERS)}, separated by commas"
+        )
+    return list(dict.fromkeys(names))

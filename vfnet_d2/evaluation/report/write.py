@@ -1,0 +1,33 @@
+"""Writing a report: JSON for programs, a page for readers."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vfnet_d2.evaluation.files import replacing
+from vfnet_d2.evaluation.report.gallery import without_pictures
+from vfnet_d2.evaluation.report.page import render_page
+
+
+def write_report(report: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write ``report.json`` and ``report.html``.
+
+    Args:
+        report: of :func:`~vfnet_d2.evaluation.report.build.make_report`.
+        folder: made if needed.
+
+    Returns:
+        their paths, in this order.
+    """
+    content = {
+        # NaN is no JSON: a figure that is not defined must be None.
+        "report.json": json.dumps(without_pictures(report), indent=1, allow_nan=False) + "\n",
+        "report.html": render_page(report),
+    }
+    paths = []
+    for name, text in content.items():
+        with replacing(folder / name) as scratch:
+            scratch.write_text(text, encoding="utf-8")
+        paths.append(folder / name)
+    return paths
