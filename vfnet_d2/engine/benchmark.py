@@ -158,13 +158,7 @@ def matching_job(model: OneStageDetector, *, boxes: int, size: tuple[int, int]) 
     targets = [item["instances"].to(model.device) for item in batch]
     anchors = model.anchor_generator(_empty_maps(model, height, width))
 
-    def job() -> Parts:
-        watch = Stopwatch(model.device)
-        model.matcher(anchors, targets)
-        watch.mark("matching")
-        return watch.parts
-
-    return job
+    return _repeated(model.device, "matching", lambda: model.matcher(anchors, targets))
 
 
 def postprocessing_job(model: OneStageDetector, *, candidates: int, size: tuple[int, int]) -> Job:
@@ -187,11 +181,22 @@ def postprocessing_job(model: OneStageDetector, *, candidates: int, size: tuple[
     outputs = HeadOutputs(logits=logits, boxes=[boxes])
 
     @torch.no_grad()
-    def job() -> Parts:
-        watch = Stopwatch(model.device)
+    def run() -> None:
         model.forward_inference(images, maps, outputs)
-        watch.mark("post-processing")
-        return watch.parts
+
+    return _repeated(model.device, "post-processing", run)
+
+
+def _repeated(device: torch.device, name: str, run: Callable[[], Any], *, times: int = 5) -> Job:
+    """Time a stage of milliseconds: the mean of several calls, after one that wakes the cores."""
+
+    def job() -> Parts:
+        run()
+        watch = Stopwatch(device)
+        for _ in range(times):
+            run()
+        watch.mark(name)
+        return {name: watch.parts[name] / times}
 
     return job
 

@@ -225,7 +225,7 @@ def gather_conv(
     samples = samples.to(features[0].dtype)
     if groups == 1:
         matrix = weight.permute(0, 2, 3, 1).reshape(outputs, -1).to(samples.dtype)
-        mixed = F.linear(samples.view(-1, _TAPS * channels), matrix)
+        mixed = _mix(samples.view(-1, _TAPS * channels), matrix)
     else:
         # Each cell's samples are an image of 3x3: one grouped convolution turns them into a pixel.
         patches = samples.view(-1, 3, 3, channels).permute(0, 3, 1, 2)
@@ -235,3 +235,12 @@ def gather_conv(
         level.view(*shape, outputs).permute(0, 3, 1, 2)
         for level, shape in zip(levels, plan.shapes, strict=True)
     ]
+
+
+def _mix(samples: Tensor, matrix: Tensor) -> Tensor:
+    """Product (P, O) of samples (P, 9 C) and the transposed matrix (O, 9 C)."""
+    if samples.device.type != "cpu" or samples.dtype != torch.float32:
+        return F.linear(samples, matrix)
+    # oneDNN's 1x1 convolution is a quarter faster than the BLAS product on AMD CPUs.
+    image = samples[None, :, None].permute(0, 3, 1, 2)  # (1, 9 C, P, 1), channels last
+    return F.conv2d(image, matrix[..., None, None])[0, :, :, 0].t()

@@ -16,7 +16,13 @@ from vfnet_d2.modeling.targets import matched_targets
 
 def per_anchor(levels: Sequence[Tensor], channels: int) -> list[Tensor]:
     """Turn L maps (N, A*channels, H, W) into (N, H*W*A, channels), at least float32."""
-    return [permute_to_N_HWA_K(at_least_float32(level), channels) for level in levels]
+    return [_rows(at_least_float32(level), channels) for level in levels]
+
+
+def _rows(level: Tensor, channels: int) -> Tensor:
+    if level.shape[1] == channels:  # one anchor a cell: a view does, and most of it is never read
+        return level.flatten(2).transpose(1, 2)
+    return permute_to_N_HWA_K(level, channels)
 
 
 def flatten(levels: Sequence[Tensor], channels: int) -> Tensor:
