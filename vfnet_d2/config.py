@@ -42,5 +42,6 @@ def add_vfnet_config(cfg: CfgNode) -> CfgNode:
     cfg.MODEL.FPN.TOP_INPUT, cfg.MODEL.FPN.TOP_RELU = pyramid.TOP_INPUT, pyramid.TOP_RELU
 
     cfg.SOLVER.OPTIMIZER = "SGD"
+    cfg.SOLVER.BETAS = (0.9, 0.999)  # of AdamW, torch's defaults
     cfg.SOLVER.AMP.PRECISION = "float16"
     return cfg

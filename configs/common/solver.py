@@ -24,7 +24,9 @@ def sgd(*, lr: float = 0.01) -> DictConfig:
     )
 
 
-def adamw(*, lr: float, weight_decay: float) -> DictConfig:
+def adamw(
+    *, lr: float, weight_decay: float, betas: tuple[float, float] = (0.9, 0.999)
+) -> DictConfig:
     """AdamW without decay of norms and biases."""
     return L(torch.optim.AdamW)(
         params=L(get_param_groups)(
@@ -34,6 +36,7 @@ def adamw(*, lr: float, weight_decay: float) -> DictConfig:
             weight_decay_norm=0.0,
         ),
         lr=lr,
+        betas=betas,
         weight_decay=weight_decay,
         fused=True,
     )

@@ -80,7 +80,11 @@ def _adamw(cfg: CfgNode, params: list[dict[str, Any]]) -> torch.optim.Optimizer:
     # One kernel for all parameters: a small model has hundreds, and a step of each costs more
     # than its arithmetic.
     return torch.optim.AdamW(
-        params, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY, fused=True
+        params,
+        lr=cfg.SOLVER.BASE_LR,
+        betas=tuple(cfg.SOLVER.BETAS),
+        weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+        fused=True,
     )
 
 
