@@ -66,8 +66,9 @@ def check_converted(metadata: Metadata, file: Shapes, model: Shapes, path: str) 
         classifier = f"{DETECTORS[metadata.detector].our_classifier}.weight"
         reason = (
             f"{path} has {file[classifier][0]} classes, but the model has {model[classifier][0]} "
-            f"({CLASSES_KEYS}). To fine-tune with other classes, leave its classifier out, which "
-            f"then starts afresh: tools/convert_checkpoint.py {path} OUT.pth --drop-classifier"
+            f"({CLASSES_KEYS}). To fine-tune with other classes, use `vfnet train`, or leave its "
+            "classifier out, which then starts afresh: tools/convert_checkpoint.py "
+            f"{path} OUT.pth --drop-classifier"
         )
     else:
         reason = f"{path} is a checkpoint of {theirs}, as the model is, but does not fit it"

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Sequence
 
 from vfnet_d2.checkpoint.errors import CheckpointError
-from vfnet_d2.cli import data, eval, predict
+from vfnet_d2.cli import data, eval, predict, train
 from vfnet_d2.data.check.run import DatasetError
 from vfnet_d2.data.formats.reader import FormatError
 from vfnet_d2.evaluation.report.data import ReportInputError
 
 # A subcommand is a module with `add_command(subparsers)`, which sets the default `run`: a function
 # of the parsed arguments that returns the exit status.
-COMMANDS = (data, eval, predict)
+COMMANDS = (data, train, eval, predict)
 
 # What is the user's to correct: shown without a traceback.
 EXPECTED = (FormatError, DatasetError, CheckpointError, ReportInputError, OSError)

@@ -15,6 +15,7 @@ from torch import nn
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.engine.checks import available_device, check_num_classes
 from vfnet_d2.engine.logs import log_setup
+from vfnet_d2.engine.saved_metadata import save_metadata
 from vfnet_d2.engine.steps import distribute, make_step_trainer
 from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
 
@@ -57,8 +58,12 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
 
 def check_classes(cfg: DictConfig, names: Any) -> None:
     """See :func:`~vfnet_d2.engine.checks.check_num_classes`."""
-    names = [names] if isinstance(names, str) else list(names)
-    check_num_classes(cfg.model.num_classes, names, key="model.num_classes")
+    check_num_classes(cfg.model.num_classes, _names(names), key="model.num_classes")
+
+
+def _names(names: Any) -> list[str]:
+    """A LazyConfig's names of datasets, which may be a single one."""
+    return [names] if isinstance(names, str) else list(names)
 
 
 def train(cfg: DictConfig, *, resume: bool) -> dict[str, Any]:
@@ -77,6 +82,7 @@ def train(cfg: DictConfig, *, resume: bool) -> dict[str, Any]:
         precision=cfg.train.amp.precision,
     )
     checkpointer = CheckedCheckpointer(trainer.model, cfg.train.output_dir, trainer=trainer)
+    save_metadata(checkpointer, dataset_names=_names(cfg.dataloader.train.dataset.names))
     results: dict[str, Any] = {}
     _register_hooks(cfg, trainer, checkpointer, results)
     checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=resume)

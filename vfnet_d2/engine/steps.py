@@ -64,6 +64,9 @@ class AutocastTrainer(SimpleTrainer):
         self.optimizer.zero_grad()
         self.grad_scaler.scale(sum(losses.values())).backward()
         self._write_metrics(losses, data_time)
+        # Before the optimizer sees them: clipping needs the true gradients, and a fused optimizer
+        # would otherwise divide by the scale only in its own kernel.
+        self.grad_scaler.unscale_(self.optimizer)
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
 

@@ -117,11 +117,11 @@ def model_of_checkpoint(
         if ENTRY in contents.rest:
             metadata = Metadata.from_dict(contents.rest[ENTRY])
         elif config is None:
-            raise CheckpointError(_without_config(weights, contents.state))
+            raise CheckpointError(without_config(weights, contents.state))
     if config is not None:
         trained = model_of_config(*_named(str(config), device), weights=str(weights))
     else:
-        cfg = _config_of(metadata, weights)
+        cfg = config_of(metadata, weights)
         cfg.MODEL.DEVICE = device or cfg.MODEL.DEVICE
         trained = _model_of_node(cfg, str(weights))
     if metadata is not None and metadata.class_names:
@@ -136,10 +136,18 @@ def _named(config: str, device: str | None) -> tuple[str, list[str]]:
     return path, [part.format(device) for part in key] if device else []
 
 
-def _config_of(metadata: Metadata | None, weights: str | Path) -> CfgNode:
-    """The config that a checkpoint names or holds, with its classes and input convention."""
+def config_of(metadata: Metadata | None, weights: str | Path) -> CfgNode:
+    """Return the config that a checkpoint names or holds, with its classes and input convention.
+
+    Args:
+        metadata: of the checkpoint, if it has any.
+        weights: its file, for messages.
+
+    Raises:
+        CheckpointError: it names none that is shipped.
+    """
     if metadata is None:
-        raise CheckpointError(_without_config(weights, {}))
+        raise CheckpointError(without_config(weights, {}))
     if metadata.config is not None:
         return config_from_text(metadata.config, weights)
     shipped = [name for name in metadata.configs if name in available_configs()]
@@ -163,7 +171,7 @@ def _config_of(metadata: Metadata | None, weights: str | Path) -> CfgNode:
 _HOW = "Predictor(weights, config=FILE_OR_NAME), or --config-file FILE_OR_NAME"
 
 
-def _without_config(weights: str | Path, state: dict[str, Any]) -> str:
+def without_config(weights: str | Path, state: dict[str, Any]) -> str:
     """Say which config to pass for a checkpoint that says nothing about itself."""
     try:
         fitting = configs_for(architecture_of(shapes_of(state)).name)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import build_detection_test_loader, build_detection_train_loader
-from detectron2.engine import DefaultTrainer
+from detectron2.engine import DefaultTrainer, SimpleTrainer
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.evaluation import COCOEvaluator, verify_results
 from detectron2.modeling import META_ARCH_REGISTRY
@@ -22,6 +22,7 @@ from vfnet_d2.config import add_vfnet_config
 from vfnet_d2.data.dataset import load_dataset
 from vfnet_d2.engine.checks import available_device, check_num_classes
 from vfnet_d2.engine.logs import log_setup
+from vfnet_d2.engine.saved_metadata import save_metadata
 from vfnet_d2.engine.solver import build_optimizer
 from vfnet_d2.engine.steps import distribute, make_step_trainer
 from vfnet_d2.evaluation.coco import build_coco_evaluator
@@ -48,20 +49,32 @@ class Trainer(DefaultTrainer):
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         model = distribute(model, broadcast_buffers=False)
-        self._trainer = make_step_trainer(
+        self._trainer = self.build_step_trainer(cfg, model, data_loader, optimizer)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = self.build_checkpointer(cfg, model)
+        self.start_iter = 0
+        self.max_iter = cfg.SOLVER.MAX_ITER
+        self.cfg = cfg
+        self.register_hooks(self.build_hooks())
+
+    def build_step_trainer(
+        self, cfg: CfgNode, model: nn.Module, data_loader: Any, optimizer: torch.optim.Optimizer
+    ) -> SimpleTrainer:
+        """See :func:`vfnet_d2.engine.steps.make_step_trainer`."""
+        return make_step_trainer(
             model,
             data_loader,
             optimizer,
             amp=cfg.SOLVER.AMP.ENABLED,
             precision=cfg.SOLVER.AMP.PRECISION,
         )
-        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+
+    def build_checkpointer(self, cfg: CfgNode, model: nn.Module) -> CheckedCheckpointer:
+        """A checkpointer whose files say which model and classes they are of."""
         # A proxy, because the trainer owns the checkpointer.
-        self.checkpointer = CheckedCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
-        self.start_iter = 0
-        self.max_iter = cfg.SOLVER.MAX_ITER
-        self.cfg = cfg
-        self.register_hooks(self.build_hooks())
+        checkpointer = CheckedCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        save_metadata(checkpointer, dataset_names=cfg.DATASETS.TRAIN, cfg=cfg)
+        return checkpointer
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:

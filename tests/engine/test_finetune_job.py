@@ -1,0 +1,65 @@
+"""Tests of vfnet_d2.engine.finetune_job."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.quick_model import quick_config
+from vfnet_d2.engine import finetune_job
+from vfnet_d2.engine.finetune import TrainingOptions
+from vfnet_d2.engine.finetune_job import Job, check_output, choose_gpus, complete_config
+from vfnet_d2.engine.recipe import Wishes, make_recipe
+from vfnet_d2.engine.training_data import Source, TrainingData
+
+SOURCE = Source("a.json", "coco", "", None)
+DATA = TrainingData(SOURCE, SOURCE, ("cat", "dog"), 10, [])
+
+
+@pytest.mark.parametrize(("available", "chosen"), [(0, 0), (1, 1), (8, 1)])
+def test_one_gpu_is_taken_if_there_is_one(
+    available: int, chosen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune_job.torch.cuda, "device_count", lambda: available)
+    assert choose_gpus(None) == chosen
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 2])
+def test_as_many_gpus_as_asked_for(wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finetune_job.torch.cuda, "device_count", lambda: 2)
+    assert choose_gpus(wanted) == wanted
+
+
+@pytest.mark.parametrize("wanted", [3, -1])
+def test_gpus_that_are_not_there(wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finetune_job.torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match=f"--num-gpus {wanted}, but 2 are visible"):
+        choose_gpus(wanted)
+
+
+def test_another_training_is_not_written_over(tmp_path: Path) -> None:
+    check_output(tmp_path, resume=False)
+    (tmp_path / "last_checkpoint").write_text("model_final.pth")
+    check_output(tmp_path, resume=True)
+    with pytest.raises(ValueError, match="--resume, or name another"):
+        check_output(tmp_path, resume=False)
+
+
+@pytest.mark.parametrize(
+    ("amp", "expected"),
+    [(None, (False, "float16")), ("bf16", (True, "bfloat16")), ("fp16", (True, "float16"))],
+)
+def test_the_config_is_completed(amp: str | None, expected: tuple[bool, str]) -> None:
+    cfg = quick_config()
+    complete_config(cfg, DATA, output="out", num_gpus=0, amp=amp)
+    amp_node = cfg.SOLVER.AMP
+    assert expected == (amp_node.ENABLED, amp_node.PRECISION)
+    assert (cfg.MODEL.ONE_STAGE.NUM_CLASSES, cfg.MODEL.DEVICE, cfg.OUTPUT_DIR) == (2, "cpu", "out")
+    assert (cfg.DATASETS.TRAIN, cfg.DATASETS.TEST) == (("vfnet_train",), ("vfnet_val",))
+
+
+def test_a_job_reaches_other_processes() -> None:
+    cfg = quick_config()
+    recipe = make_recipe(cfg, {}, Wishes(), num_images=10)
+    job = Job(cfg, DATA, TrainingOptions(), recipe, False, 2, "vfnet train")
+    assert pickle.loads(pickle.dumps(job)) == job

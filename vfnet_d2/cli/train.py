@@ -1,0 +1,199 @@
+"""``vfnet train``: fine-tuning on a dataset of any format."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.multiprocessing import ProcessRaisedException
+
+from vfnet_d2.cli.dataset_options import add_dataset_options
+from vfnet_d2.engine.finetune import BEST, TrainingOptions
+from vfnet_d2.engine.finetune_job import (
+    AMP_PRECISIONS,
+    Job,
+    check_output,
+    choose_gpus,
+    complete_config,
+    run_job,
+)
+from vfnet_d2.engine.recipe import Wishes, apply_recipe, make_recipe
+from vfnet_d2.engine.trackers import TRACKERS, check_trackers
+from vfnet_d2.engine.training_config import merge_options, starting_config
+from vfnet_d2.engine.training_data import find_training_data
+
+_DESCRIPTION = """\
+Fine-tune a detector on a dataset. Format and splits of PATH are found by looking, and the data are
+checked first. From a checkpoint of other classes everything but its classifier is taken. Numbers
+that are not given follow from the config and the size of the data; a table says how. A dataset
+without a validation set has one image in ten held out for it."""
+
+_EPILOG = """\
+examples:
+  vfnet train my_data --weights vfnet_r50.pth             a checkpoint that says its config
+  vfnet train my_data --model vfnet_R_50_1x               from an ImageNet backbone
+  vfnet train train.json --val val.json --weights a.pth --epochs 24 --batch-size 4 --ema
+  vfnet train my_data --weights a.pth --output out --resume
+  vfnet train my_data --weights a.pth --opts INPUT.MIN_SIZE_TEST 640 SOLVER.OPTIMIZER AdamW
+in the output folder:
+  model_best.pth     the weights of the highest AP, for vfnet eval and vfnet predict
+  model_final.pth    the last ones, with what --resume needs
+  train_batch.png    a batch as the model sees it
+  validations.json, metrics.json, log.txt, config.yaml, and files for TensorBoard
+  held_out/          the parts of a dataset that came without a validation set
+The exit status is 2 if nothing was done, 1 if the training failed."""
+
+
+def add_command(subparsers: Any) -> None:
+    """Add ``train`` to the parser of ``vfnet``."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "train",
+        help="fine-tune a detector on a dataset",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_dataset_options(parser)
+    add = parser.add_argument
+    add("--val", metavar="PATH", help="the validation set, if it is not found below PATH")
+    add("--weights", metavar="FILE", help="checkpoint to start from (default: the config's)")
+    config = parser.add_mutually_exclusive_group()
+    config.add_argument(
+        "--config-file",
+        dest="config",
+        metavar="FILE_OR_NAME",
+        help="YAML config (default: the checkpoint's own)",
+    )
+    config.add_argument(
+        "--model", dest="config", metavar="NAME", help="config of the model zoo, by name"
+    )
+    add("--output", metavar="DIR", default="output/train", help="default: %(default)s")
+    add("--resume", action="store_true", help="go on where the training in --output was ended")
+    add("--num-gpus", metavar="N", type=int, help="default: 1 if there is one; 0 uses the CPU")
+    add(
+        "--opts",
+        nargs=argparse.REMAINDER,
+        default=[],
+        help="config keys and their values, at the end of the command; no rule changes them",
+    )
+    _add_numbers(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_numbers(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("numbers, which otherwise follow from the data").add_argument
+    add("--epochs", metavar="N", type=int, help="passes over the training set")
+    add("--batch-size", metavar="N", type=int, help="images of a batch, over all GPUs")
+    add("--lr", metavar="X", type=float, help="learning rate")
+    add("--eval-period", metavar="N", type=int, help="iterations between validations")
+    add = parser.add_argument_group("ways to train").add_argument
+    add(
+        "--accumulate",
+        metavar="N",
+        type=int,
+        default=Wishes().accumulate,
+        help="batches whose gradients make one step (default: %(default)s)",
+    )
+    add("--clip-norm", metavar="X", type=float, help="largest norm of the whole gradient")
+    add(
+        "--ema",
+        action="store_true",
+        help="average the weights; the average is validated and kept as the best model",
+    )
+    add("--amp", choices=sorted(AMP_PRECISIONS), help="mixed precision")
+    add(
+        "--patience",
+        metavar="N",
+        type=int,
+        help="stop after so many validations without a better AP",
+    )
+    add(
+        "--loggers",
+        metavar="NAMES",
+        default="",
+        help=f"besides TensorBoard: {', '.join(TRACKERS)}, separated by commas, if installed",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plan, train, and say what to do next; 2 if the plan is impossible, 1 if training failed."""
+    try:
+        job = plan(arguments)
+    except ValueError as error:  # options, config and data that do not fit together
+        print(f"vfnet: error: {error}", file=sys.stderr)
+        return 2
+    try:
+        run_job(job)
+    except FloatingPointError as error:
+        reason = " ".join(str(error).split())
+        return _failed(f"{reason}. Try a lower --lr, or --clip-norm 35")
+    except torch.OutOfMemoryError as error:
+        first = str(error).splitlines()[0]
+        return _failed(f"{first} Try a smaller --batch-size, with --accumulate for the same step")
+    except ProcessRaisedException as error:
+        return _failed(str(error).strip().splitlines()[-1])
+    best = Path(arguments.output) / BEST
+    if best.exists():
+        print(f"Next: {_eval_command(job, best)}")
+    return 0
+
+
+def _eval_command(job: Job, best: Path) -> str:
+    val = job.data.val
+    root = [] if val.root is None else ["--root", val.root]
+    return shlex.join(["vfnet", "eval", val.path, *root, "--weights", str(best)])
+
+
+def _failed(reason: str) -> int:
+    print(f"vfnet: error: {reason}", file=sys.stderr)
+    return 1
+
+
+def plan(arguments: argparse.Namespace) -> Job:
+    """Check everything that can be checked before the training, and put it together.
+
+    Raises:
+        ValueError: something does not fit; says what to change.
+        OSError: a file is missing.
+    """
+    options = TrainingOptions(
+        accumulate=arguments.accumulate,
+        clip_norm=arguments.clip_norm,
+        ema=arguments.ema,
+        patience=arguments.patience,
+        trackers=tuple(name for name in arguments.loggers.split(",") if name),
+    )
+    _check_options(options)
+    num_gpus = choose_gpus(arguments.num_gpus)
+    output = Path(arguments.output)
+    check_output(output, resume=arguments.resume)
+    base = starting_config(weights=arguments.weights, config=arguments.config)
+    cfg = base.clone()
+    given = merge_options(cfg, arguments.opts)
+    base.INPUT = cfg.INPUT.clone()
+    data = find_training_data(
+        arguments.path,
+        val=arguments.val,
+        format_name=arguments.format_name,
+        root=arguments.root,
+        held_out=output / "held_out",
+        resume=arguments.resume,
+    )
+    wishes = Wishes(**{name: getattr(arguments, name) for name in Wishes._fields})
+    recipe = make_recipe(
+        base, given, wishes, num_images=data.num_images, processes=max(num_gpus, 1)
+    )
+    apply_recipe(cfg, recipe)
+    complete_config(cfg, data, output=str(output), num_gpus=num_gpus, amp=arguments.amp)
+    command = shlex.join(["vfnet", *sys.argv[1:]])
+    return Job(cfg, data, options, recipe, arguments.resume, num_gpus, command)
+
+
+def _check_options(options: TrainingOptions) -> None:
+    for name in ("clip_norm", "patience"):
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise ValueError(f"--{name.replace('_', '-')} {value} must be above 0")
+    check_trackers(options.trackers)
