@@ -23,6 +23,7 @@ from vfnet_d2.engine import benchmark
 from vfnet_d2.engine.benchmark_table import Row, goal_rows, ratio_row, time_row
 from vfnet_d2.engine.checks import available_device
 from vfnet_d2.engine.timing import interleave, peak_memory
+from vfnet_d2.evaluation.time_chart import draw_times
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -37,6 +38,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=9, help="samples of each job")
     parser.add_argument("--device", default="cuda", help="the CPU is used where there is no GPU")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        metavar="FILE",
+        help="draw where the time goes there",
+    )
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="config overrides")
     return parser.parse_args()
 
@@ -113,11 +120,19 @@ def main() -> None:
     show_summary(rows)
     memory = peak_memory(torch.device(device))
     print(f"\npeak memory of the whole run: {memory:.0f} MiB")
+    if arguments.picture:
+        draw(rows, arguments.picture)
     if arguments.json:
         about: dict[str, Any] = {"torch": torch.__version__, "device": device}
         about |= {"threads": torch.get_num_threads(), "peak_memory_mib": memory}
         figures = {**about, "rows": [row._asdict() for row in rows]}
         arguments.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+def draw(rows: list[Row], path: Path) -> None:
+    """Draw the rows that compare jobs of several parts."""
+    charts = {row.what: row.parts for row in rows if len(row.parts) > 1}
+    draw_times(charts, path)
 
 
 if __name__ == "__main__":
