@@ -111,7 +111,7 @@ def test_all_options_together(folder: Path, tmp_path: Path) -> None:
     [
         (["none.jpg", *MODEL], "input none.jpg does not exist"),
         (["IMAGE", "--weights", "none.pth"], "checkpoint none.pth does not exist"),
-        (["IMAGE", "--weights", CHECKPOINT], "does not say which config it belongs to"),
+        (["IMAGE", "--weights", "SILENT"], "does not say which config it belongs to"),
         (["IMAGE", *MODEL, "--config-file", "quick/none"], "no config 'quick/none'"),
     ],
 )
@@ -122,7 +122,10 @@ def test_nothing_is_done_when_something_is_missing(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    arguments = [str(folder / "0.png") if text == "IMAGE" else text for text in arguments]
+    weights = torch.load(CHECKPOINT, weights_only=True)["model"]
+    torch.save({"model": weights}, tmp_path / "silent.pth")  # it says nothing of itself
+    files = {"IMAGE": folder / "0.png", "SILENT": tmp_path / "silent.pth"}
+    arguments = [str(files.get(text, text)) for text in arguments]
     status = main(["predict", *arguments, "--output", str(tmp_path / "out")])
     told = capsys.readouterr()
     assert status == 2
@@ -146,3 +149,10 @@ def test_bad_options(option: list[str], message: str, capsys: pytest.CaptureFixt
         predict("a.jpg", *option)
     assert leave.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_shipped_checkpoint_says_its_config(folder: Path, tmp_path: Path) -> None:
+    arguments = [str(folder / "0.png"), "--weights", CHECKPOINT, "--skip-pictures"]
+    assert main(["predict", *arguments, "--output", str(tmp_path)]) == 0
+    categories = json.loads((tmp_path / "predictions.json").read_text())["categories"]
+    assert [c["name"] for c in categories] == ["circle", "square", "triangle", "star", "cross"]

@@ -14,7 +14,7 @@ from vfnet_d2.evaluation.history import last_result
 from vfnet_d2.evaluation.paper_tables import TABLES, Row
 from vfnet_d2.model_zoo import get_config
 
-SETTINGS = Settings(iterations=1500, images=4000)
+SETTINGS = Settings(iterations=2000, images=4000)
 ROWS = [("Table 9", [Row("A", "x/a", 30.0, "one"), Row("B", "b", 31.0, "one")])]
 ALL_CONFIGS = sorted({row.config for rows in TABLES.values() for row in rows})
 
@@ -84,7 +84,7 @@ def test_everything_is_run_recorded_and_reported(tmp_path: Path) -> None:
     lines, results = do(tmp_path, Stub())
     assert lines[0] == "x/a seed 1: AP 1.00" and len(lines) == 4
     content = json.loads((tmp_path / "results.json").read_text())
-    assert content["settings"] == {"iterations": 1500, "images": 4000, "num_gpus": 0}
+    assert content["settings"] == {"iterations": 2000, "images": 4000, "num_gpus": 0}
     assert content["runs"]["b seed 3"]["AP"] == 13.0
     # 11 and 13: mean 12, deviation sqrt(2)
     row = next(x for x in (tmp_path / "report.md").read_text().splitlines() if "`b`" in x)
@@ -116,7 +116,7 @@ def test_a_folder_is_of_one_set_of_settings_from_its_first_run_on(tmp_path: Path
     with pytest.raises(KeyboardInterrupt):
         do(tmp_path, Stub(stop_at="x/a seed 1"))
     with pytest.raises(
-        ValueError, match=r"results.json holds runs with .*1500.* 20.*another --output"
+        ValueError, match=r"results.json holds runs with .*2000.* 20.*another --output"
     ):
         Results(tmp_path, Settings(iterations=20, images=4000))
 
