@@ -89,7 +89,7 @@ def quick_config(run: Run, settings: Settings) -> CfgNode:
     head.NUM_CONVS -= full_head.NUM_CONVS - quick_head.NUM_CONVS
     cfg.SOLVER.MAX_ITER = settings.iterations
     cfg.SOLVER.WARMUP_ITERS = min(cfg.SOLVER.WARMUP_ITERS, settings.iterations // 10)
-    cfg.SOLVER.CHECKPOINT_PERIOD = -(-settings.iterations // 3)
+    cfg.SOLVER.CHECKPOINT_PERIOD = -(-settings.iterations // 4)
     cfg.TEST.EVAL_PERIOD = 0  # once, at the end
     cfg.DATASETS.TRAIN = (training_set(settings.images),)
     cfg.SEED = run.seed
