@@ -181,7 +181,7 @@ def test_a_short_run_warms_up_within_a_tenth(tmp_path: Path) -> None:
     assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.WARMUP_ITERS, cfg.SOLVER.CHECKPOINT_PERIOD) == (
         50,
         5,
-        17,
+        13,
     )
     assert cfg.DATASETS.TRAIN == ("shapes_train_20",) and cfg.DATASETS.TEST == ("shapes_val",)
 
@@ -206,11 +206,11 @@ def test_a_real_run_in_a_process_of_its_own(
     log = (run.folder / "log.txt").read_text()
     assert "Starting training from iteration 0" in log
 
-    # It left a checkpoint of its fourth iteration: without the last one, it goes on from there.
+    # It left a checkpoint of its third iteration: without the last one, it goes on from there.
     (run.folder / "model_final.pth").unlink()
-    (run.folder / "last_checkpoint").write_text("model_0000003.pth")
+    (run.folder / "last_checkpoint").write_text("model_0000002.pth")
     reproduce.train_in_process(run, Settings(10, 8))
-    assert "Starting training from iteration 4" in (run.folder / "log.txt").read_text()
+    assert "Starting training from iteration 3" in (run.folder / "log.txt").read_text()
     assert (run.folder / "model_final.pth").is_file()
 
 
