@@ -8,8 +8,9 @@ from detectron2.layers import Conv2d
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from vfnet_d2.layers.deform_gather import gather_conv, gather_plan
+from vfnet_d2.layers.deform_gather import gather_conv
 from vfnet_d2.layers.fastest import choose_fastest, time_passes
+from vfnet_d2.layers.gather_plan import gather_plan
 from vfnet_d2.layers.precision import at_least_float32
 
 DEFORM_CONVS = ("torchvision", "gather")

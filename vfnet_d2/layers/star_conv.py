@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from vfnet_d2.layers.deform_gather import GatherPlan, gather_conv, gather_plan
+from vfnet_d2.layers.deform_gather import gather_conv
 from vfnet_d2.layers.fastest import choose_fastest, time_passes
+from vfnet_d2.layers.gather_plan import GatherPlan, gather_plan
 from vfnet_d2.layers.star_ops import STAR_CONVS, star_offsets
 
 # Known to every exporter, so it is what a traced or compiled model gets.

@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
-from vfnet_d2.layers.deform_gather import gather_conv, gather_plan
+from vfnet_d2.layers.deform_gather import gather_conv
+from vfnet_d2.layers.gather_plan import gather_plan
 from vfnet_d2.layers.precision import at_least_float32
 
 

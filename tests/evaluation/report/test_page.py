@@ -185,6 +185,7 @@ def console_of(html: str, folder: Path) -> Sequence[str]:
     """What a headless browser complains about when it shows a page."""
     (folder / "page.html").write_text(html, encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    options += ["--no-first-run", "--disable-background-networking", "--disable-component-update"]
     command = [str(BROWSER), *options, f"--user-data-dir={folder}/profile", "--dump-dom"]
     done = subprocess.run(
         [*command, (folder / "page.html").as_uri()], capture_output=True, text=True, timeout=120
