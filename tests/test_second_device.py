@@ -1,0 +1,69 @@
+"""Every detector on a pretended GPU: no tensor stays on the CPU; the numbers are the CPU's."""
+
+from typing import Any
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from tests.helpers.second_device import DEVICE, OnDevice, SecondDevice
+from tests.helpers.shrink import shrunk_config
+from tests.helpers.small_model import random_input
+from tests.test_detectors import DETECTORS
+from vfnet_d2.layers.star_ops import STAR_CONVS
+
+IMAGES = [(64, 96, 3), (64, 64, 0)]
+
+
+def build(name: str, device: str, implementation: str) -> nn.Module:
+    # "auto" would ask the driver for the time
+    overrides = ["MODEL.DEVICE", device, "MODEL.ONE_STAGE.DEFORM_CONV"]
+    overrides += [implementation if implementation != "grid_sample" else "gather"]
+    overrides += ["MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV", implementation]
+    return build_model(shrunk_config(name, *overrides))
+
+
+def batch() -> list[dict[str, Any]]:
+    return [random_input(*size, seed=i) for i, size in enumerate(IMAGES)]
+
+
+def run(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor], list[Tensor]]:
+    """Losses, gradients, and boxes and scores of the detections."""
+    losses = model.train()(batch())
+    torch.stack(list(losses.values())).sum().backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    model.eval().score_thresh = 0.0
+    with torch.no_grad():
+        found = [output["instances"] for output in model(batch())]
+    return losses, gradients, [x for f in found for x in (f.pred_boxes.tensor, f.scores)]
+
+
+def on_cpu(result: Any) -> Any:
+    return tree_map_only(OnDevice, lambda x: x.values, result)
+
+
+CASES = [(name, "gather") for name in DETECTORS]
+CASES += [("vfnet_R_50_DCN_MS_2x", name) for name in STAR_CONVS if name != "gather"]
+
+
+@pytest.mark.parametrize(("name", "implementation"), CASES)
+def test_trains_and_detects_as_on_the_cpu(name: str, implementation: str) -> None:
+    model = build(name, "cpu", implementation)
+    with SecondDevice():
+        other = build(name, "cuda", implementation)
+        other.load_state_dict(model.state_dict())
+        assert all(p.device == DEVICE for p in other.parameters())
+        found = run(other)
+        assert all(isinstance(x, OnDevice) for x in tree_leaves(found))
+    torch.testing.assert_close(on_cpu(found), run(model), rtol=1e-3, atol=1e-3)
+
+
+def test_mixing_devices_is_seen() -> None:
+    with SecondDevice():
+        there = torch.ones(3, device="cuda")
+        assert (there + 1).tolist() == [2.0] * 3
+        assert there.cpu().device.type == "cpu"
+        with pytest.raises(RuntimeError, match="add got tensors on two devices"):
+            there + torch.ones(3)
