@@ -10,6 +10,7 @@ from vfnet_d2.evaluation.paper_tables import (
     Row,
     comparable_pairs,
     describe_difference,
+    gain,
     markdown_table,
     report,
     summarise,
@@ -41,54 +42,71 @@ def test_mean_and_sample_deviation_by_hand() -> None:
 
 
 def test_one_seed_has_no_spread() -> None:
-    mean, spread, seeds = summarise([4.0])
-    assert (mean, seeds) == (4.0, 1) and math.isnan(spread)
+    mean, spread, number = summarise([4.0])
+    assert (mean, number) == (4.0, 1) and math.isnan(spread)
+
+
+def test_standard_error_by_hand() -> None:
+    # 1 / sqrt(4)
+    assert Measured(0.0, 1.0, 4).error == 0.5
+
+
+def test_gains_are_of_the_common_seeds() -> None:
+    # 12 - 10 and 25 - 21; seed 3 and 4 have no partner
+    assert gain({1: 12.0, 2: 25.0, 3: 0.0}, {1: 10.0, 2: 21.0, 4: 9.0}) == summarise([2.0, 4.0])
+    assert gain({1: 12.0}, {2: 10.0}) is None
 
 
 def test_table_by_hand() -> None:
-    lines = markdown_table([A, B, C], {"x/a": Measured(1.234, 0.5, 3), "b": summarise([2.0])})
-    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines.splitlines()]
+    rows = [A, B, A._replace(label="A2", config="a2", paper_ap=29.5), C, C._replace(config="d")]
+    figures = {"x/a": {1: 1.234, 2: 3.234}, "b": {1: 2.234, 2: 4.734}, "c": {2: 7.0}}
+    lines = markdown_table(rows, figures).splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    # means of a pair (x, y): (x + y) / 2, deviation |x - y| / sqrt 2; gains of B: 1 and 1.5
     assert cells[2:] == [
-        ["A", "`x/a`", "30.0", "1.23", "0.50", "3"],
-        ["B", "`b`", "31.0", "2.00", "-", "1"],
-        ["C", "`c`", "32.0", "-", "-", "0"],
+        ["A", "`x/a`", "30.0", "2.23 ± 1.41", "2", "", ""],
+        ["B", "`b`", "31.0", "3.48 ± 1.77", "2", "+1.0", "+1.25 ± 0.35"],
+        ["A2", "`a2`", "29.5", "-", "0", "-0.5", "-"],
+        ["C", "`c`", "32.0", "7.00", "1", "", ""],
+        ["C", "`d`", "32.0", "-", "0", "+0.0", "-"],
     ]
 
 
-def test_pairs_are_of_measured_rows_of_a_group() -> None:
-    figures = {name: summarise([1.0]) for name in ("x/a", "b", "c")}
+def test_pairs_are_of_rows_of_a_group_with_a_common_seed() -> None:
+    figures = {name: {1: 1.0} for name in ("x/a", "b", "c")}
     assert comparable_pairs(ROWS, figures) == [(A, B)]
+    figures["b"] = {2: 1.0}
+    assert comparable_pairs(ROWS, figures) == []
     del figures["b"]
     assert comparable_pairs(ROWS, figures) == []
 
 
 def test_rows_of_equal_paper_ap_have_no_order() -> None:
     twin = A._replace(config="t")
-    assert comparable_pairs([A, twin], {"x/a": summarise([1.0]), "t": summarise([2.0])}) == []
+    assert comparable_pairs([A, twin], {"x/a": {1: 1.0}, "t": {1: 2.0}}) == []
 
 
 def test_another_order_is_described_with_its_standard_error() -> None:
-    # sqrt(0.6^2 / 4 + 0.8^2 / 4) = 0.5
-    figures = {"x/a": Measured(12.0, 0.6, 4), "b": Measured(11.0, 0.8, 4)}
+    # differences -1 and -3: mean -2, deviation sqrt 2, over sqrt 2 seeds: 1
+    figures = {"x/a": {1: 12.0, 2: 15.0}, "b": {1: 11.0, 2: 12.0}}
     assert describe_difference(A, B, figures) == (
-        "B is above A in the paper (31.0 and 30.0), but not here: 11.00 and 12.00, standard error "
-        "of the difference 0.50"
+        "B is 1.0 above A in the paper, but -2.00 here, standard error 1.00"
     )
 
 
 @pytest.mark.parametrize(("ours", "described"), [(11.9, True), (12.0, True), (12.1, False)])
 def test_a_tie_is_not_the_paper_s_order(ours: float, described: bool) -> None:
-    figures = {"x/a": summarise([12.0]), "b": summarise([ours])}
+    figures = {"x/a": {1: 12.0}, "b": {1: ours}}
     assert bool(describe_difference(A, B, figures)) == described
 
 
 @pytest.mark.parametrize(
-    ("b", "says"), [(2.0, "The order is the paper's, in all 1 pairs."), (0.5, "- B is above A")]
+    ("b", "says"), [(2.0, "The order is the paper's, in all 1 pairs."), (0.5, "- B is 1.0 above A")]
 )
 def test_report_says_whether_the_order_is_the_paper_s(b: float, says: str) -> None:
-    text = report([("Table 9", ROWS)], {"x/a": summarise([1.0]), "b": summarise([b])})
+    text = report([("Table 9", ROWS)], {"x/a": {1: 1.0}, "b": {1: b}})
     assert text.startswith("### Table 9\n\n|") and says in text
 
 
 def test_report_without_pairs_claims_no_order() -> None:
-    assert "order" not in report([("Table 9", ROWS)], {"c": summarise([1.0])}).lower()
+    assert "order" not in report([("Table 9", ROWS)], {"c": {1: 1.0}}).lower()

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vfnet_d2.evaluation.files import replacing
-from vfnet_d2.evaluation.paper_tables import Measured, Row, report, summarise
+from vfnet_d2.evaluation.paper_tables import Row, report
 
 RESULTS, REPORT = "results.json", "report.md"
 
@@ -93,13 +93,13 @@ class Results:
             return f"finished, AP {self.runs[run.key]['AP']:.2f}"
         return "started" if run.folder.exists() else "to do"
 
-    def measured(self, runs: Sequence[Run]) -> dict[str, Measured]:
-        """Mean and spread of the AP by config, of those of ``runs`` that are finished."""
-        values: dict[str, list[float]] = {}
+    def measured(self, runs: Sequence[Run]) -> dict[str, dict[int, float]]:
+        """Box AP by config and seed, of those of ``runs`` that are finished."""
+        values: dict[str, dict[int, float]] = {}
         for run in runs:
             if run.key in self.runs:
-                values.setdefault(run.config, []).append(self.runs[run.key]["AP"])
-        return {config: summarise(aps) for config, aps in values.items()}
+                values.setdefault(run.config, {})[run.seed] = self.runs[run.key]["AP"]
+        return values
 
 
 def write_report(

@@ -5,11 +5,13 @@ Figures of the paper: VarifocalNet, CVPR 2021, box AP on COCO val2017, R-50, 1x.
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
 from tabulate import tabulate
+
+BySeed = Mapping[int, float]
 
 
 class Row(NamedTuple):
@@ -66,88 +68,113 @@ TABLES: dict[str, list[Row]] = {
 
 
 class Measured(NamedTuple):
-    """Box APs of one config over its seeds.
+    """What repetitions found.
 
     Attributes:
-        mean: their mean.
-        spread: their sample standard deviation; NaN for a single seed.
-        seeds: their number.
+        mean: of their values.
+        spread: sample standard deviation; NaN for a single one.
+        number: how many.
     """
 
     mean: float
     spread: float
-    seeds: int
+    number: int
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean."""
+        return self.spread / math.sqrt(self.number)
 
 
-def summarise(values: Sequence[float]) -> Measured:
+def summarise(values: Collection[float]) -> Measured:
     """Mean, sample standard deviation and number of at least one value."""
     spread = statistics.stdev(values) if len(values) > 1 else math.nan
     return Measured(statistics.fmean(values), spread, len(values))
 
 
-def markdown_table(rows: Iterable[Row], measured: Mapping[str, Measured]) -> str:
+def gain(aps: BySeed, reference: BySeed) -> Measured | None:
+    """Differences to a reference, seed by seed; None without a common seed.
+
+    A seed decides the order of the images for all configs alike, and a lucky one lifts them all.
+    Differences of the same seed are free of that.
+    """
+    seeds = sorted(aps.keys() & reference.keys())
+    return summarise([aps[seed] - reference[seed] for seed in seeds]) if seeds else None
+
+
+def markdown_table(rows: Sequence[Row], measured: Mapping[str, BySeed]) -> str:
     """A Markdown table: the paper's AP and ours; a row that was not measured has dashes.
 
     Args:
-        rows: of the table.
-        measured: by the row's config.
+        rows: of the table. Gains are over the first row of a group.
+        measured: box APs by the row's config.
     """
+    first = {row.group: row for row in reversed(rows)}
     lines = []
     for row in rows:
-        ours = measured.get(row.config)
-        figures = ["-", "-", "0"]
-        if ours is not None:
-            spread = "-" if math.isnan(ours.spread) else f"{ours.spread:.2f}"
-            figures = [f"{ours.mean:.2f}", spread, str(ours.seeds)]
-        lines.append([row.label, f"`{row.config}`", f"{row.paper_ap:.1f}", *figures])
-    headers = ["", "config", "paper AP (COCO)", "mean AP (shapes)", "spread", "seeds"]
-    align = ("left", "left", "right", "right", "right", "right")
+        base, aps = first[row.group], measured.get(row.config, {})
+        over = gain(aps, measured.get(base.config, {})) if base is not row else None
+        figures = [
+            f"{row.paper_ap:.1f}",
+            *(_figure(summarise(aps.values()) if aps else None), str(len(aps))),
+            f"{row.paper_ap - base.paper_ap:+.1f}" if base is not row else "",
+            _figure(over, sign="+") if base is not row else "",
+        ]
+        lines.append([row.label, f"`{row.config}`", *figures])
+    headers = ["", "config", "paper AP (COCO)", "AP (shapes)", "seeds", "paper gain", "gain"]
+    align = ("left", "left", *["right"] * 5)
     return tabulate(lines, headers, tablefmt="github", disable_numparse=True, colalign=align)
 
 
-def comparable_pairs(
-    rows: Sequence[Row], measured: Mapping[str, Measured]
-) -> list[tuple[Row, Row]]:
-    """Pairs (worse, better in the paper) of measured rows of one group.
+def _figure(measured: Measured | None, sign: str = "") -> str:
+    """Mean and spread."""
+    if measured is None:
+        return "-"
+    spread = "" if math.isnan(measured.spread) else f" ± {measured.spread:.2f}"
+    return f"{measured.mean:{sign}.2f}{spread}"
+
+
+def comparable_pairs(rows: Sequence[Row], measured: Mapping[str, BySeed]) -> list[tuple[Row, Row]]:
+    """Pairs (worse, better in the paper) of rows of one group that share a seed.
 
     Args:
         rows: of a table.
-        measured: by the row's config.
+        measured: box APs by the row's config.
     """
-    known = sorted((row for row in rows if row.config in measured), key=lambda row: row.paper_ap)
+    ordered = sorted(rows, key=lambda row: row.paper_ap)
     return [
         (worse, better)
-        for worse, better in combinations(known, 2)
-        if worse.group == better.group and worse.paper_ap < better.paper_ap
+        for worse, better in combinations(ordered, 2)
+        if worse.group == better.group
+        and worse.paper_ap < better.paper_ap
+        and measured.get(worse.config, {}).keys() & measured.get(better.config, {}).keys()
     ]
 
 
-def describe_difference(worse: Row, better: Row, measured: Mapping[str, Measured]) -> str:
-    """Say that the means rank two rows otherwise than the paper, or return "".
+def describe_difference(worse: Row, better: Row, measured: Mapping[str, BySeed]) -> str:
+    """Say that the common seeds rank two rows otherwise than the paper, or return "".
 
     Args:
         worse: the one with the lower AP in the paper.
         better: the other.
-        measured: by the row's config.
+        measured: box APs by the row's config.
     """
-    low, high = measured[worse.config], measured[better.config]
-    if high.mean > low.mean:
+    over = gain(measured[better.config], measured[worse.config])
+    if over is None or over.mean > 0:
         return ""
-    # The difference of two independent means spreads by the root of their summed variances.
-    error = math.sqrt(low.spread**2 / low.seeds + high.spread**2 / high.seeds)
-    doubt = "" if math.isnan(error) else f", standard error of the difference {error:.2f}"
+    doubt = "" if math.isnan(over.error) else f", standard error {over.error:.2f}"
     return (
-        f"{better.label} is above {worse.label} in the paper ({better.paper_ap:.1f} and "
-        f"{worse.paper_ap:.1f}), but not here: {high.mean:.2f} and {low.mean:.2f}{doubt}"
+        f"{better.label} is {better.paper_ap - worse.paper_ap:.1f} above {worse.label} in the "
+        f"paper, but {over.mean:+.2f} here{doubt}"
     )
 
 
-def report(rows: Iterable[tuple[str, Sequence[Row]]], measured: Mapping[str, Measured]) -> str:
+def report(rows: Iterable[tuple[str, Sequence[Row]]], measured: Mapping[str, BySeed]) -> str:
     """Tables and what differs from the paper's order, as Markdown.
 
     Args:
         rows: title and rows of each table.
-        measured: by the row's config.
+        measured: box APs by the row's config.
     """
     parts = []
     for title, table in rows:
