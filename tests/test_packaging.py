@@ -66,6 +66,12 @@ def test_the_assets_ship(wheel: set[str]) -> None:
     assert {f"vfnet_d2/{name}" for name in assets} <= wheel
 
 
+def test_the_page_of_the_report_ships(wheel: set[str]) -> None:
+    page = shipped("vfnet_d2", "evaluation/report/page.*")
+    assert {"evaluation/report/page.html", "evaluation/report/page.css"} <= page
+    assert {f"vfnet_d2/{name}" for name in page} <= wheel
+
+
 def test_nothing_else_ships(wheel: set[str]) -> None:
     folders = {name.split("/")[0] for name in wheel}
     assert folders == {"vfnet_d2", f"vfnet_d2-{vfnet_d2.__version__}.dist-info"}

@@ -65,6 +65,14 @@ def test_a_corrected_copy(tmp_path: Path, capsys: Capture) -> None:
     assert "nothing needed correction" in capsys.readouterr().out
 
 
+def test_a_copy_keeps_what_needs_a_decision_and_says_so(tmp_path: Path, capsys: Capture) -> None:
+    train, val = dataset(tmp_path / "one"), dataset(tmp_path / "two")
+    assert check(train, "--val", val, "--fix", tmp_path / "fixed") == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "Left to you, since it needs a decision: image-in-two-splits (1)"
+    assert check(tmp_path / "fixed") == 1
+
+
 @pytest.mark.parametrize("place", ["data", "data/fixed", "full"])
 def test_a_copy_where_it_must_not_be(tmp_path: Path, capsys: Capture, place: str) -> None:
     path = dataset(tmp_path / "data")

@@ -113,6 +113,8 @@ def test_a_model_on_a_yolo_folder(tmp_path: Path, capsys: pytest.CaptureFixture[
         "cross": 1,
     }
     assert capsys.readouterr().out.startswith("VFNet on drawings: AP ")
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert f"Weights: {weights}." in page
 
 
 def test_no_class_in_common(

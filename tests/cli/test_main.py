@@ -33,7 +33,7 @@ def test_setup_names_this_function_as_the_command() -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ([], ["data"]),
+        ([], ["  data ", "  train ", "  eval ", "  predict "]),
         (["data"], ["check", "convert"]),
         (["data", "check"], ["--val", "--fix", "--json", "--pictures", "--workers", "examples:"]),
         (["data", "convert"], ["--to", "--split", "OUT", "examples:"]),

@@ -47,6 +47,18 @@ def test_boxes_are_drawn_where_they_are() -> None:
     assert not changed[450, 350] and not changed[100, 100] and not changed[620, 600]
 
 
+def test_boxes_of_a_class_have_its_colour() -> None:
+    picture = draw_batch(
+        [model_input([[50, 300, 250, 600], [350, 300, 600, 600]])],
+        metadata=METADATA,
+        input_format="RGB",
+    )
+    # Both are dogs, the second class: (255, 127, 14) of matplotlib's tab10. The Visualizer draws
+    # half transparent lines, here on (60, 60, 200).
+    for left in (50, 350):
+        assert picture[450, left] == pytest.approx([157.5, 93.5, 107], abs=1.5), left
+
+
 def test_a_batch_is_laid_out_in_rows_of_four() -> None:
     batch = [model_input([], side=320)] * 5
     picture = draw_batch(batch, metadata=METADATA, input_format="RGB")

@@ -1,6 +1,8 @@
 """Tests of vfnet_d2.engine.finetune, and of what it shares with the plain trainer."""
 
 import json
+import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.helpers.coco_data import CLASSES
 from tests.helpers.finetuning import register_training_data, training_config
+from tests.helpers.log_lines import log_lines
 from vfnet_d2.checkpoint.metadata import ENTRY
 from vfnet_d2.engine.finetune import FineTuner, TrainingOptions
 from vfnet_d2.engine.trainer import Trainer
@@ -120,6 +123,29 @@ def validated(monkeypatch: pytest.MonkeyPatch) -> list[torch.nn.Module]:
 
     monkeypatch.setattr(FineTuner, "test", staticmethod(test))
     return models
+
+
+def test_a_validation_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aps = iter([12.345, 12.3, math.nan, 20.0])
+
+    def test(cfg: Any, model: torch.nn.Module) -> dict[str, Any]:
+        print("pycocotools prints its table and how long it took")
+        return {"bbox": {"AP": next(aps)}}
+
+    monkeypatch.setattr(FineTuner, "test", staticmethod(test))
+    trainer = tuner(tmp_path, TEST__EVAL_PERIOD=1)
+    trainer.resume_or_load(resume=False)
+    with log_lines("vfnet_d2.engine.finetune", level=logging.INFO) as lines:
+        trainer.train()
+    assert [line for line in lines if "Validation" in line] == [
+        "INFO Validation after iteration 1: AP 12.35, the best so far",
+        "INFO Validation after iteration 2: AP 12.30",
+        "INFO Validation after iteration 3: no AP, since nothing was detected",
+        "INFO Validation after iteration 4: AP 20.00, the best so far",
+    ]
+    assert "pycocotools" not in capsys.readouterr().out
 
 
 def test_patience_ends_the_training_and_the_best_weights_stay(

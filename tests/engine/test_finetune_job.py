@@ -58,6 +58,31 @@ def test_the_config_is_completed(amp: str | None, expected: tuple[bool, str]) ->
     assert (cfg.DATASETS.TRAIN, cfg.DATASETS.TEST) == (("vfnet_train",), ("vfnet_val",))
 
 
+@pytest.mark.parametrize(
+    ("num_gpus", "cores", "readers"),
+    [
+        (0, 8, 0),  # on the CPU the training itself reads
+        (1, 8, 4),  # the config's 4
+        (1, 2, 2),
+        (4, 8, 4),
+    ],
+)
+def test_images_are_read_by_as_many_processes_as_there_are_cores(
+    num_gpus: int, cores: int, readers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune_job, "available_cores", lambda: cores)
+    cfg = quick_config("DATALOADER.NUM_WORKERS", "4")
+    complete_config(cfg, DATA, output="out", num_gpus=num_gpus)
+    assert readers == cfg.DATALOADER.NUM_WORKERS
+
+
+def test_a_given_number_of_readers_stays() -> None:
+    cfg = quick_config("DATALOADER.NUM_WORKERS", "3")
+    given = {"DATALOADER.NUM_WORKERS": 3}
+    complete_config(cfg, DATA, output="out", num_gpus=0, given=given)
+    assert cfg.DATALOADER.NUM_WORKERS == 3
+
+
 def test_a_job_reaches_other_processes() -> None:
     cfg = quick_config()
     recipe = make_recipe(cfg, {}, Wishes(), num_images=10)

@@ -21,6 +21,9 @@ def _restore_logging() -> Iterator[None]:
     """Logging is set up for the process; other tests expect it as it was."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     before = [(lg, lg.handlers[:], lg.level, lg.propagate) for lg in loggers]
+    for logger in loggers:
+        # What an earlier training left would show everything.
+        logger.handlers.clear()
     yield
     for logger, handlers, level, propagate in before:
         logger.handlers[:] = handlers
@@ -51,6 +54,26 @@ def test_lines_of_all_three_packages_reach_the_file(
         assert text.count(f"a line of {name}\n") == 1, name
         assert terminal.count(f"a line of {name}\n") == 1, name
     assert "vfnet_d2.somewhere INFO: a line of vfnet_d2" in text
+
+
+def test_a_short_terminal_shows_plan_progress_and_warnings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = argparse.Namespace(config_file=YAML, eval_only=True)
+    log_setup(yaml_config(tmp_path), args, output_dir=str(tmp_path), short_terminal=True)
+    spoken = ("detectron2.utils.events", "vfnet_d2.engine.finetune_job")
+    silent = ("detectron2.data.build", "fvcore.common.checkpoint", "vfnet_d2.layers.fastest")
+    for name in (*spoken, *silent):
+        logging.getLogger(name).info("a line of %s", name)
+        logging.getLogger(name).warning("a warning of %s", name)
+    terminal, file = capsys.readouterr().out, (tmp_path / "log.txt").read_text()
+    for name in (*spoken, *silent):
+        assert terminal.count(f"a line of {name}\n") == (name in spoken), name
+        assert terminal.count(f"a warning of {name}\n") == 1, name
+        assert file.count(f"a line of {name}\n") == 1, name
+    # Neither versions nor config nor command line.
+    assert len(terminal.splitlines()) == 2 * len(spoken) + len(silent)
+    assert "PyTorch built with" in file and "META_ARCHITECTURE: VFNet" in file
 
 
 def test_the_config_is_kept_beside_the_log(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_accumulated_batches_count_in_the_rate_and_the_length(published: CfgNode
 
 
 def test_adamw_and_small_images() -> None:
-    # AdamW and a cosine, 8 images of 160 pixels; 2 x (800/160)^2 = 50 would fit.
+    # AdamW and a cosine, 8 images of 160 to 224 pixels; 2 x (800/192)^2 = 34 would fit.
     base = get_config("quick/vfnet_shapes")
     base.SOLVER.BASE_LR = 0.004
     found = numbers(base, Wishes(epochs=1), num_images=7)
@@ -58,6 +58,36 @@ def test_adamw_and_small_images() -> None:
     assert "SOLVER.STEPS" not in found  # a cosine has none
     found = numbers(base, Wishes(batch_size=2))
     assert found["SOLVER.BASE_LR"] == pytest.approx(0.002)  # 0.004 x sqrt(2/8)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "expected"),
+    [
+        ((160,), 224, (160, 224)),
+        ((480, 960), 1200, (480, 1200)),
+        ((480, 960), 320, (320, 960)),
+        ((800,), 800, None),
+        ((480, 960), 800, None),
+        ((160,), 0, None),  # Detectron2's 0: tested at the image's own size
+    ],
+)
+def test_the_size_of_the_test_is_trained_too(
+    train: tuple[int, ...], test: int, expected: tuple[int, int] | None
+) -> None:
+    base = get_config("quick/vfnet_shapes")
+    base.INPUT.MIN_SIZE_TRAIN, base.INPUT.MIN_SIZE_TEST = train, test
+    found = numbers(base)
+    assert found.get("INPUT.MIN_SIZE_TRAIN") == expected
+    assert found.get("INPUT.MIN_SIZE_TRAIN_SAMPLING") == ("range" if expected else None)
+
+
+@pytest.mark.parametrize("key", ["INPUT.MIN_SIZE_TRAIN", "INPUT.MIN_SIZE_TRAIN_SAMPLING"])
+def test_given_image_sizes_stay(key: str) -> None:
+    base = get_config("quick/vfnet_shapes")
+    given = {key: {"INPUT.MIN_SIZE_TRAIN": (96,)}.get(key, "choice")}
+    assert not {"INPUT.MIN_SIZE_TRAIN", "INPUT.MIN_SIZE_TRAIN_SAMPLING"} & set(
+        numbers(base, given=given)
+    )
 
 
 def test_a_tiny_dataset_gets_enough_iterations_and_few_validations(published: CfgNode) -> None:

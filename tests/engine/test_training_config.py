@@ -43,7 +43,7 @@ def test_a_converted_checkpoint_names_its_config(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("configs", "optimizer"),
-    [([], "SGD"), (["quick/vfnet_shapes"], "AdamW"), (["vfnet_R_50_1x"], "SGD")],
+    [([], "AdamW"), (["quick/vfnet_shapes"], "AdamW"), (["vfnet_R_50_1x"], "SGD")],
 )
 def test_the_checkpoint_of_a_training_holds_its_config(
     configs: list[str], optimizer: str, tmp_path: Path
@@ -54,6 +54,24 @@ def test_the_checkpoint_of_a_training_holds_its_config(
     cfg = starting_config(weights=save(tmp_path / "a.pth", metadata))
     assert (cfg.INPUT.MIN_SIZE_TEST, cfg.MODEL.RESNETS.DEPTH) == (192, 18)
     assert optimizer == cfg.SOLVER.OPTIMIZER
+
+
+@pytest.mark.parametrize(
+    ("changed", "solver"),
+    [
+        # Other classes, weights and images leave the model as it is.
+        (["MODEL.ONE_STAGE.NUM_CLASSES", 9, "MODEL.WEIGHTS", "b.pth"], "quick/vfnet_shapes"),
+        (["INPUT.MIN_SIZE_TRAIN", (320,)], "quick/vfnet_shapes"),
+        # A model that no shipped config has.
+        (["MODEL.FPN.OUT_CHANNELS", 32], "vfnet_R_50_1x"),
+    ],
+)
+def test_a_checkpoint_is_trained_as_the_config_of_the_same_model(
+    changed: list, solver: str, tmp_path: Path
+) -> None:
+    metadata = METADATA._replace(configs=[], config=config_text(quick_config(*changed)))
+    found = starting_config(weights=save(tmp_path / "a.pth", metadata))
+    assert starting_config(config=solver).SOLVER == found.SOLVER
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,10 @@ examples:
   vfnet data check my_data --pictures pictures      see the boxes on the images"""
 
 
+# Errors that a copy cannot correct by itself: which split should keep an image?
+_LEFT_TO_THE_USER = ("image-in-two-splits",)
+
+
 def add_command(subparsers: Any) -> None:
     """Add ``check`` to the parser of ``vfnet data``."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
@@ -70,10 +74,13 @@ def run(arguments: argparse.Namespace) -> int:
         write_text(Path(arguments.json), json.dumps(_content(report), indent=1) + "\n")
     if arguments.pictures:
         paths = write_pictures(report.splits, Path(arguments.pictures))
-        print(f"Pictures: {', '.join(map(str, paths))}")
+        print(f"Wrote into {arguments.pictures}: {', '.join(path.name for path in paths)}")
     if arguments.fix:
         changes = write_fixed(report.splits, Path(arguments.fix))
         print(_fix_text(changes, arguments.fix))
+        remaining = Counter(f.code for f in report.errors if f.code in _LEFT_TO_THE_USER)
+        for code, count in remaining.items():
+            print(f"Left to you, since it needs a decision: {code} ({count:,})")
     return 1 if report.errors else 0
 
 

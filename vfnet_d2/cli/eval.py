@@ -138,15 +138,21 @@ def _evaluate_model(
             raise ReportInputError("the config names no test set: give the dataset as PATH")
         dataset, title = predictor.test_datasets[0], ""
     else:
-        dataset, title = _DATASET_NAME, Path(arguments.path).name
-        _register(arguments, predictor)
+        split = _register(arguments, predictor)
+        dataset, title = _DATASET_NAME, Path(arguments.path).name + (f" ({split})" if split else "")
     return evaluate_model(
-        predictor, dataset, output, title=title, options=options, num_workers=arguments.workers
+        predictor,
+        dataset,
+        output,
+        title=title,
+        weights=arguments.weights,
+        options=options,
+        num_workers=arguments.workers,
     )
 
 
-def _register(arguments: argparse.Namespace, predictor: Predictor) -> None:
-    """Register PATH with the classes of the model, by name."""
+def _register(arguments: argparse.Namespace, predictor: Predictor) -> str | None:
+    """Register PATH with the classes of the model, by name, and return the split."""
     place = {"format_name": arguments.format_name, "root": arguments.root}
     split = _split(arguments)
     own = open_dataset(arguments.path, split=split, **place).classes
@@ -161,6 +167,7 @@ def _register(arguments: argparse.Namespace, predictor: Predictor) -> None:
     register_dataset(
         _DATASET_NAME, arguments.path, split=split, classes=names if known else None, **place
     )
+    return split
 
 
 def _split(arguments: argparse.Namespace) -> str | None:

@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from vfnet_d2.checkpoint.errors import CheckpointError
@@ -16,6 +17,9 @@ from vfnet_d2.evaluation.report.data import ReportInputError
 # A subcommand is a module with `add_command(subparsers)`, which sets the default `run`: a function
 # of the parsed arguments that returns the exit status.
 COMMANDS = (data, train, eval, predict)
+
+# Of the libraries below, on their own code; a user can do nothing about them.
+NOISE = ("torch.meshgrid: in an upcoming release", ".*torch.jit.script.*")
 
 # What is the user's to correct: shown without a traceback.
 EXPECTED = (FormatError, DatasetError, CheckpointError, ReportInputError, OSError)
@@ -40,6 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done; 1: done, with problems to look at; 2: nothing was done, the message says why.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s")
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)
+    # Tells machines without a GPU that they have none.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files and classes may hold what the terminal's encoding cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -186,7 +186,9 @@ def plan(arguments: argparse.Namespace) -> Job:
         base, given, wishes, num_images=data.num_images, processes=max(num_gpus, 1)
     )
     apply_recipe(cfg, recipe)
-    complete_config(cfg, data, output=str(output), num_gpus=num_gpus, amp=arguments.amp)
+    complete_config(
+        cfg, data, output=str(output), num_gpus=num_gpus, amp=arguments.amp, given=given
+    )
     command = shlex.join(["vfnet", *sys.argv[1:]])
     return Job(cfg, data, options, recipe, arguments.resume, num_gpus, command)
 

@@ -15,6 +15,7 @@ from detectron2.utils.visualizer import Visualizer
 from PIL import Image
 from torch import nn
 
+from vfnet_d2.data.check.pictures import class_colors
 from vfnet_d2.evaluation.files import replacing
 from vfnet_d2.evaluation.pictures import (
     draw_ground_truth,
@@ -106,11 +107,13 @@ def _draw_input(item: dict[str, Any], metadata: Any, input_format: str) -> np.nd
     if input_format == "BGR":
         image = image[:, :, ::-1]
     instances = item["instances"]
-    names = metadata.thing_classes
+    names, classes = metadata.thing_classes, instances.gt_classes.tolist()
+    colors = class_colors(len(names))
     visualizer = Visualizer(np.ascontiguousarray(image), metadata, scale=_scale(*image.shape[:2]))
     visualizer.overlay_instances(
         boxes=instances.gt_boxes.tensor.cpu().numpy(),
-        labels=[names[index] for index in instances.gt_classes.tolist()],
+        labels=[names[index] for index in classes],
+        assigned_colors=[colors[index] for index in classes],
     )
     return np.asarray(visualizer.output.get_image())
 

@@ -84,6 +84,7 @@ def evaluate_model(
     output: Path,
     *,
     title: str = "",
+    weights: str = "",
     options: ReportOptions | None = None,
     num_workers: int = 0,
 ) -> dict[str, Any]:
@@ -94,6 +95,7 @@ def evaluate_model(
         dataset: name of a registered dataset whose classes are in the order of the model's.
         output: folder of the report and of ``detections.json``; made if needed.
         title: what the page calls the dataset; "" for its name.
+        weights: file of the model, for the page; "" leaves it out.
         options: of the report.
         num_workers: processes that read images.
 
@@ -116,7 +118,11 @@ def evaluate_model(
         scratch.write_text(json.dumps(found), encoding="utf-8")
     report = make_report(
         from_coco(truth, found),
-        about={"model": type(predictor.model).__name__, "dataset": title or dataset},
+        about={
+            "model": type(predictor.model).__name__,
+            "dataset": title or dataset,
+            **({"weights": weights} if weights else {}),
+        },
         hidden=None if found else hidden_scores(predictor, items[:_EXAMINED_IMAGES]),
         **(options or ReportOptions())._asdict(),
     )

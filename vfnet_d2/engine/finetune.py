@@ -1,6 +1,9 @@
 """Fine-tuning: the YAML trainer with the best checkpoint, EMA, early stopping and pictures."""
 
+import contextlib
+import io
 import logging
+import math
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -171,10 +174,17 @@ class FineTuner(Trainer):
 
     def _validate(self) -> dict[str, Any]:
         """Evaluate, and keep the weights if they are the best so far."""
-        # Evaluation is shared by all processes, each with its copy.
-        results = self._last_eval_results = self.test(self.cfg, self._validated)
+        # Evaluation is shared by all processes, each with its copy. What pycocotools prints is in
+        # Detectron2's log too.
+        with contextlib.redirect_stdout(io.StringIO()):
+            results = self._last_eval_results = self.test(self.cfg, self._validated)
         if comm.is_main_process():
-            if self.history.add(min(self.iter + 1, self.max_iter), results["bbox"]["AP"]):
+            done, ap = min(self.iter + 1, self.max_iter), results["bbox"]["AP"]
+            is_best = self.history.add(done, ap)
+            told = "no AP, since nothing was detected" if math.isnan(ap) else f"AP {ap:.2f}"
+            best = ", the best so far" if is_best else ""
+            logger.info("Validation after iteration %s: %s%s", f"{done:,}", told, best)
+            if is_best:
                 self._save_weights(BEST)
             self._show_pictures()
         return dict(results)

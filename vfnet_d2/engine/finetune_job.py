@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 # Ours by the names of the command line.
 AMP_PRECISIONS = {"bf16": "bfloat16", "fp16": "float16"}
+WORKERS = "DATALOADER.NUM_WORKERS"
 
 
 class Job(NamedTuple):
@@ -70,7 +72,13 @@ def check_output(output: Path, *, resume: bool) -> None:
 
 
 def complete_config(
-    cfg: CfgNode, data: TrainingData, *, output: str, num_gpus: int, amp: str | None = None
+    cfg: CfgNode,
+    data: TrainingData,
+    *,
+    output: str,
+    num_gpus: int,
+    amp: str | None = None,
+    given: Collection[str] = (),
 ) -> None:
     """Write what does not follow from the config itself into it.
 
@@ -80,6 +88,7 @@ def complete_config(
         output: folder of the training.
         num_gpus: 0 for the CPU.
         amp: key of AMP_PRECISIONS; None leaves the config's.
+        given: config keys that the user set, which stay.
     """
     cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (TRAIN_NAME,), (VAL_NAME,)
     cfg.MODEL.ONE_STAGE.NUM_CLASSES = len(data.classes)
@@ -89,6 +98,16 @@ def complete_config(
     cfg.TEST.EXPECTED_RESULTS = []
     if amp is not None:
         cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.PRECISION = True, AMP_PRECISIONS[amp]
+    if WORKERS not in given:
+        # Beside a training on the CPU, processes that read images would take its cores.
+        most = available_cores() if num_gpus else 0
+        cfg.DATALOADER.NUM_WORKERS = min(cfg.DATALOADER.NUM_WORKERS, most)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only; knows a container's limits
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def run_job(job: Job) -> None:
@@ -111,11 +130,16 @@ def _run_process(arguments: argparse.Namespace) -> None:
     cfg = job.cfg
     cfg.freeze()
     os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-    log_setup(cfg, argparse.Namespace(command=job.command), output_dir=cfg.OUTPUT_DIR)
+    log_setup(
+        cfg,
+        argparse.Namespace(command=job.command),
+        output_dir=cfg.OUTPUT_DIR,
+        short_terminal=True,
+    )
     job.data.register(cache=Path(cfg.OUTPUT_DIR) / "ground_truth")
     trainer = FineTuner(cfg, options=job.options)
-    # After Detectron2's long listings, so that it can be seen.
     logger.info("Data:\n%s", "\n".join(f"  {note}" for note in job.data.notes))
     logger.info("Recipe:\n%s", recipe_text(job.recipe))
+    logger.info("Everything else, such as config and model, is in %s/log.txt", cfg.OUTPUT_DIR)
     trainer.resume_or_load(resume=job.resume)
     trainer.train()

@@ -4,7 +4,7 @@ A config states them for its own data and batch. Each is scaled by a rule that i
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from detectron2.config import CfgNode
@@ -78,7 +78,8 @@ def make_recipe(
         ValueError: the batch cannot be divided by the processes, or a number is not positive.
     """
     _check_positive(wishes, num_images)
-    batch = _batch(base, given, wishes, processes)
+    sizes = _sizes(base, given)
+    batch = _batch(base, given, wishes, processes, sizes)
     size = batch.values["SOLVER.IMS_PER_BATCH"]
     if size < processes or size % processes:
         raise ValueError(
@@ -90,6 +91,7 @@ def make_recipe(
     iterations = length.values["SOLVER.MAX_ITER"]
     period = _period(given, wishes, num_images, step, iterations)
     rows = [
+        *sizes,
         batch,
         _learning_rate(base, given, wishes, step),
         length,
@@ -99,7 +101,7 @@ def make_recipe(
     ]
     if wishes.accumulate > 1:
         rule = f"--accumulate: {wishes.accumulate} x {size} = {step} images an iteration"
-        rows.insert(1, Row("batches an iteration", {"": wishes.accumulate}, rule))
+        rows.insert(len(sizes) + 1, Row("batches an iteration", {"": wishes.accumulate}, rule))
     return rows
 
 
@@ -126,13 +128,34 @@ def _check_positive(wishes: Wishes, num_images: int) -> None:
             raise ValueError(f"--{name.replace('_', '-')} {value} must be above 0")
 
 
-def _batch(base: CfgNode, given: Mapping[str, Any], wishes: Wishes, processes: int) -> Row:
+def _sizes(base: CfgNode, given: Mapping[str, Any]) -> list[Row]:
+    """Image sizes up to that of the test, of configs that test at a size never trained at.
+
+    Objects as large as the test shows them would else be unknown to the model.
+    """
+    key, how = "INPUT.MIN_SIZE_TRAIN", "INPUT.MIN_SIZE_TRAIN_SAMPLING"
+    sides, test = base.INPUT.MIN_SIZE_TRAIN, base.INPUT.MIN_SIZE_TEST
+    if key in given or how in given or not test or min(sides) <= test <= max(sides):
+        return []
+    values = {key: (min(*sides, test), max(*sides, test)), how: "range"}
+    rule = f"pixels of the shorter side, at random: the config trains at {_show(sides)}, tests at "
+    return [Row("image sizes from, to", values, f"{rule}{test}")]
+
+
+def _batch(
+    base: CfgNode,
+    given: Mapping[str, Any],
+    wishes: Wishes,
+    processes: int,
+    sizes: Sequence[Row],
+) -> Row:
     key, name = "SOLVER.IMS_PER_BATCH", "batch size"
     if wishes.batch_size is not None:
         return Row(name, {key: wishes.batch_size}, "--batch-size")
     if key in given:
         return Row(name, {key: int(given[key])}, f"given as {key}")
-    sides = base.INPUT.MIN_SIZE_TRAIN
+    own = base.INPUT.MIN_SIZE_TRAIN
+    sides = sizes[0].values["INPUT.MIN_SIZE_TRAIN"] if sizes else own
     side = sum(sides) / len(sides)
     fitting = max(1, int(PROCESS_IMAGES * (PROCESS_SIDE / side) ** 2))
     published = base.SOLVER.IMS_PER_BATCH

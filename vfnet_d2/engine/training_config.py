@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import yaml
 from detectron2.config import CfgNode, get_cfg
 
 from vfnet_d2.checkpoint.architecture import naming, shapes_of
@@ -14,9 +15,9 @@ from vfnet_d2.checkpoint.pairs import MMDET
 from vfnet_d2.config import add_vfnet_config
 from vfnet_d2.engine.trained_model import config_of, without_config
 from vfnet_d2.engine.trainer import check_architecture
-from vfnet_d2.model_zoo import get_config
+from vfnet_d2.model_zoo import available_configs, get_config
 
-# Whose optimizer and learning rate a checkpoint gets that tells neither.
+# Whose optimizer and learning rate a checkpoint gets whose model is of no shipped config.
 USUAL_SOLVER = "vfnet_R_50_1x"
 # Read by Detectron2 in ways of its own; they name no config.
 _DETECTRON2_SUFFIXES = (".pkl", ".pyth")
@@ -72,7 +73,7 @@ def config_of_checkpoint(weights: str) -> CfgNode:
     """Return the config that a checkpoint tells.
 
     A checkpoint of a training tells model, input and test settings. Its optimizer is that of the
-    shipped config of the same architecture, else that of USUAL_SOLVER.
+    shipped config of the same architecture or the same model, else that of USUAL_SOLVER.
 
     Args:
         weights: a file.
@@ -93,8 +94,27 @@ def config_of_checkpoint(weights: str) -> CfgNode:
     metadata = Metadata.from_dict(contents.rest[ENTRY])
     cfg = config_of(metadata, weights)
     if metadata.config is not None:
-        cfg.SOLVER = get_config(next(iter(metadata.configs), USUAL_SOLVER)).SOLVER
+        cfg.SOLVER = get_config(next(iter(metadata.configs), None) or _same_model(cfg)).SOLVER
     return cfg
+
+
+def _same_model(cfg: CfgNode) -> str:
+    """Name of the first shipped config of a model, else USUAL_SOLVER.
+
+    A model that was trained from scratch by one optimizer learns badly by the rates of another.
+    """
+    model = _model_alone(cfg)
+    return next(
+        (name for name in available_configs() if _model_alone(get_config(name)) == model),
+        USUAL_SOLVER,
+    )
+
+
+def _model_alone(cfg: CfgNode) -> Any:
+    """The model as read from YAML, which knows no tuples, without what differs between runs."""
+    model = cfg.MODEL.clone()
+    del model["WEIGHTS"], model["DEVICE"], model.ONE_STAGE["NUM_CLASSES"]
+    return yaml.safe_load(model.dump())
 
 
 def merge_options(cfg: CfgNode, opts: Sequence[str]) -> dict[str, Any]:

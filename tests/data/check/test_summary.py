@@ -37,6 +37,10 @@ def test_text() -> None:
         "3 images from 100 x 50 to 300 x 200 pixels, 1 without objects; "
         "5 objects of 2 classes, 1 crowd"
     )
+    assert lines[3:5] == [
+        "class      objects    images        small    medium         large",
+        "                                < 32 x 32              >= 96 x 96",
+    ]
     assert [line.split() for line in lines[-2:]] == [
         ["cat", "4", "1", "1", "2", "1"],
         ["dog", "1", "1", "1", "0", "0"],

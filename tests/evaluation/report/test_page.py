@@ -172,6 +172,22 @@ def test_rare_confusions_are_no_headline(report: dict[str, Any]) -> None:
     assert "taken for" not in " ".join(takeaways({**report, "confusion": rare}))
 
 
+@pytest.mark.parametrize(
+    ("small", "large", "told"),
+    [(40.0, 60.0, True), (60.0, 40.0, True), (40.1, 60.0, False), (None, 60.0, True)],
+)
+def test_sizes_that_differ_are_a_headline(
+    report: dict[str, Any], small: float | None, large: float, told: bool
+) -> None:
+    # Medium ones have 40: 20 between the best and the worst are worth saying.
+    medium = 40.0 if small is None else 50.0
+    metrics = {**report["metrics"], "APs": small, "APm": medium, "APl": large}
+    text = " ".join(takeaways({**report, "metrics": metrics}))
+    assert ("It depends on the size" in text) == told
+    if small == 40.0:
+        assert "small objects have AP 40.0, large ones 60.0." in text
+
+
 def test_figures() -> None:
     assert [show_percent(62.94), show_part(0.626)] == ["62.9", "0.63"]
     assert show_percent(None) == show_part(None) == "\N{EN DASH}"

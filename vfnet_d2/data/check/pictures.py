@@ -166,10 +166,13 @@ def _tile(record: ImageRecord, metadata: Any) -> Image.Image:
 
 def _metadata(classes: Sequence[str]) -> Any:
     """Class names with a colour each, without a place in Detectron2's catalog."""
-    palette = matplotlib.colormaps["tab10" if len(classes) <= 10 else "hsv"]
-    steps = range(len(classes))
-    colors = [palette(i if len(classes) <= 10 else i / len(classes))[:3] for i in steps]
-    return Metadata().set(thing_classes=list(classes), thing_colors=colors)
+    return Metadata().set(thing_classes=list(classes), thing_colors=class_colors(len(classes)))
+
+
+def class_colors(count: int) -> list[tuple[float, float, float]]:
+    """A colour for each of so many classes, RGB in 0..1, dark enough for white paper."""
+    palette = matplotlib.colormaps["tab10" if count <= 10 else "hsv"]
+    return [palette(i if count <= 10 else i / count)[:3] for i in range(count)]
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Any]:

@@ -80,7 +80,8 @@ def summary_text(name: str, split: Split) -> str:
     columns = ("name", "objects", "images", *SIZES)
     rows = [[entry[column] for column in columns] for entry in counts["classes"]]
     if rows:
-        headers = ["class", *columns[1:]]
+        low, high = (f"{bound**0.5:g} x {bound**0.5:g}" for bound in (SMALL_AREA, MEDIUM_AREA))
+        headers = ["class", "objects", "images", f"small\n< {low}", "medium", f"large\n>= {high}"]
         table = tabulate(rows[:_MOST_ROWS], headers=headers, intfmt=",", disable_numparse=[0])
         lines += ["", table]
     if len(rows) > _MOST_ROWS:

@@ -127,8 +127,8 @@ CODES: dict[str, Code] = {
     ),
     "exif-rotated": _warning(
         "image that EXIF turns or mirrors",
-        "Look at its boxes (--pictures): they are taken to be those of the upright image. --fix "
-        "writes upright images.",
+        "Look at its boxes (--pictures): they are taken to be those of the upright image. If they "
+        "fit the image as it is stored, remove its EXIF orientation. --fix writes upright images.",
     ),
     "duplicate-image": _warning(
         "image that is there twice",

@@ -38,7 +38,8 @@ def make_report(
 
     Args:
         data: ground truth and detections.
-        about: of what model and dataset this is; "model" and "dataset" head the page.
+        about: of what model and dataset this is; "model" and "dataset" head the page, and
+            "weights" where it is given.
         score_thresh: for confusion matrix and misses; None takes that of the highest F1.
         evaluator: see :func:`~vfnet_d2.evaluation.report.coco_metrics.choose_evaluator`.
         gallery: how many false positives and how many misses are listed.

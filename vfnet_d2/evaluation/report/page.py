@@ -21,6 +21,7 @@ _SMALL_CHARTS = 24
 _CONFUSIONS = 10
 # Rarer confusions than this part of the objects are no headline.
 _WORTH_SAYING = 0.05
+_UNEQUAL_SIZES = 20.0  # AP between the best and the worst size that are worth saying
 
 
 def render_page(report: Mapping[str, Any]) -> str:
@@ -91,6 +92,16 @@ def takeaways(report: Mapping[str, Any]) -> list[str]:
         sentences.append(
             f"The weakest class is {low['name']} (AP {low['AP']:.1f}), the strongest "
             f"{high['name']} (AP {high['AP']:.1f})."
+        )
+    sizes = sorted(
+        (report["metrics"][key], size)
+        for key, size in (("APs", "small"), ("APm", "medium-sized"), ("APl", "large"))
+        if report["metrics"][key] is not None
+    )
+    if sizes and sizes[-1][0] - sizes[0][0] >= _UNEQUAL_SIZES:
+        sentences.append(
+            f"It depends on the size: {sizes[0][1]} objects have AP {sizes[0][0]:.1f}, "
+            f"{sizes[-1][1]} ones {sizes[-1][0]:.1f}."
         )
     pairs = top_confusions(report["confusion"])
     if pairs and pairs[0]["count"] >= _WORTH_SAYING * pairs[0]["objects"]:
