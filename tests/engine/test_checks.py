@@ -7,7 +7,7 @@ import torch
 from detectron2.data import MetadataCatalog
 
 from tests.helpers.log_lines import log_lines
-from vfnet_d2.engine.checks import available_device, check_num_classes
+from vfnet_d2.engine.checks import available_device, check_num_classes, default_device
 
 
 @pytest.fixture
@@ -68,3 +68,11 @@ def test_the_device_that_is_there(
     # Another device than the wanted one is never taken silently.
     assert len(lines) == (wanted != expected)
     assert all(line.startswith("WARNING") and repr(wanted) in line for line in lines)
+
+
+@pytest.mark.parametrize(("available", "device"), [(True, "cuda"), (False, "cpu")])
+def test_without_a_wish_a_gpu_is_taken_where_there_is_one(
+    available: bool, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    assert default_device() == device

@@ -17,6 +17,11 @@ def available_device(wanted: str) -> str:
     return wanted
 
 
+def default_device() -> str:
+    """Return "cuda" where there is a GPU, else "cpu": for callers whom nobody told a device."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def check_num_classes(num_classes: int, dataset_names: Sequence[str], *, key: str) -> None:
     """Compare the model's classes with those of every dataset.
 

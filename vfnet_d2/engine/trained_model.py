@@ -20,7 +20,7 @@ from vfnet_d2.checkpoint.trained import config_from_text
 from vfnet_d2.config import add_vfnet_config
 from vfnet_d2.data.shapes import SHAPES_SPLITS
 from vfnet_d2.data.shapes_config import SHAPES_CLASSES
-from vfnet_d2.engine.checks import available_device
+from vfnet_d2.engine.checks import available_device, default_device
 from vfnet_d2.model_zoo import available_configs, config_file, get_config
 
 # Read by Detectron2 in ways of its own; nothing of ours is in them.
@@ -99,13 +99,14 @@ def model_of_checkpoint(
         weights: file of the weights.
         config: of the model: a file, or a name of the model zoo. None takes what the checkpoint
             says about itself, as those of ``tools/convert_checkpoint.py`` and of trainings do.
-        device: such as "cpu" or "cuda:1"; None for the config's, or the CPU where there is no GPU.
+        device: such as "cpu" or "cuda:1"; None for a GPU where there is one.
 
     Raises:
         FileNotFoundError: no such weights or config.
         CheckpointError: the checkpoint does not say its config, or does not fit the one given.
         ValueError: no such config.
     """
+    device = device or default_device()
     metadata = None
     if not str(weights).endswith(_DETECTRON2_SUFFIXES):
         contents = contents_of(read_file(weights), weights)
@@ -122,18 +123,18 @@ def model_of_checkpoint(
         trained = model_of_config(*_named(str(config), device), weights=str(weights))
     else:
         cfg = config_of(metadata, weights)
-        cfg.MODEL.DEVICE = device or cfg.MODEL.DEVICE
+        cfg.MODEL.DEVICE = device
         trained = _model_of_node(cfg, str(weights))
     if metadata is not None and metadata.class_names:
         trained = trained._replace(class_names=metadata.class_names)
     return trained
 
 
-def _named(config: str, device: str | None) -> tuple[str, list[str]]:
+def _named(config: str, device: str) -> tuple[str, list[str]]:
     """Path of a config file or of a config of the model zoo, and the overrides of the device."""
     path = config if config.endswith((".py", ".yaml", ".yml")) else config_file(config)
     key = ["train.device={}"] if path.endswith(".py") else ["MODEL.DEVICE", "{}"]
-    return path, [part.format(device) for part in key] if device else []
+    return path, [part.format(device) for part in key]
 
 
 def config_of(metadata: Metadata | None, weights: str | Path) -> CfgNode:
