@@ -73,6 +73,13 @@ def test_a_copy_keeps_what_needs_a_decision_and_says_so(tmp_path: Path, capsys: 
     assert check(tmp_path / "fixed") == 1
 
 
+def test_two_classes_of_one_name_need_a_decision(tmp_path: Path, capsys: Capture) -> None:
+    path = write_files(dataset(tmp_path / "data"), {"data.yaml": "train: images\nnames: [a, a]\n"})
+    assert check(path, "--fix", tmp_path / "fixed") == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "Left to you, since it needs a decision: duplicate-class (1)"
+
+
 @pytest.mark.parametrize("place", ["data", "data/fixed", "full"])
 def test_a_copy_where_it_must_not_be(tmp_path: Path, capsys: Capture, place: str) -> None:
     path = dataset(tmp_path / "data")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.reference import DATA
 from tests.helpers.small_datasets import boxes_of, read, save_image, write_files
 from vfnet_d2.cli.main import main
 from vfnet_d2.data.formats.opening import FORMATS, open_dataset, open_splits
@@ -83,6 +84,16 @@ def test_a_dataset_with_errors_is_refused(yolo: Path, tmp_path: Path, capsys: Ca
     errors = capsys.readouterr().err
     assert "error unknown-class" in errors and "Nothing was written" in errors
     assert [path.name for path in tmp_path.iterdir()] == ["yolo"]
+
+
+@pytest.mark.parametrize("name", ["exif_swaps_sides", "coco_wrong_size", "coco_missing_image"])
+def test_images_that_are_not_as_recorded_are_refused(
+    name: str, tmp_path: Path, capsys: Capture
+) -> None:
+    # Boxes as parts of the size would be elsewhere in the copy.
+    assert convert(DATA / "broken" / name / "data", tmp_path / "new", "--to", "yolo") == 1
+    assert "Nothing was written" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_unreadable_image_is_named(yolo: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -2,14 +2,23 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+import vfnet_d2
 from tests.helpers.quick_model import YAML, quick_model, save_weights
 from tests.helpers.report_data import ground_truth, results
+from tests.helpers.small_datasets import read
 from vfnet_d2.cli.main import main
+from vfnet_d2.data.formats.opening import FORMATS, open_dataset
+from vfnet_d2.data.formats.write import write_dataset
+from vfnet_d2.data.shapes import SHAPES_CLASSES, ShapesConfig, make_shapes
+from vfnet_d2.engine.predictor import Predictor
 
+CHECKPOINT = Path(vfnet_d2.__file__).parent / "assets" / "vfnet_shapes.pth"
+MODEL = str(CHECKPOINT)
 BOX, FAR = (10, 10, 20, 20), (60, 60, 20, 20)
 OBJECTS = [(1, 0, BOX, 0), (1, 1, FAR, 0)]
 
@@ -74,6 +83,7 @@ def test_options(files: Path) -> None:
         (["truth.csv", "--detections", "found.json"], "as COCO JSON, whose ids it refers to"),
         (["truth.json", "--detections", "bad.json"], "bad.json is not JSON"),
         (["truth.json", "--weights", "gone.pth"], "gone.pth does not exist"),
+        (["truth.json", "--weights", MODEL, "--config-file", "quick/none"], "no config 'quick/no"),
     ],
 )
 def test_errors(
@@ -115,6 +125,85 @@ def test_a_model_on_a_yolo_folder(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.startswith("VFNet on drawings: AP ")
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert f"Weights: {weights}." in page
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shapes dataset in every format; without crowds, which YOLO files do not have."""
+    folder = tmp_path_factory.mktemp("shapes")
+    make_shapes(folder / "source", ShapesConfig(num_images=16, seed=3, crowd_fraction=0))
+    reader = open_dataset(folder / "source")
+    records, _ = read(reader)
+    for name in FORMATS:
+        write_dataset(folder / name, name, records, reader.classes)
+    return folder
+
+
+def evaluate(
+    folder: Path, output: Path, *options: str
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Report and detections of the shipped checkpoint."""
+    arguments = ["--weights", MODEL, "--device", "cpu", "--gallery", "0", *options]
+    assert main(["eval", str(folder), *arguments, "--output", str(output)]) == 0
+    report, found = ((output / name).read_text() for name in ("report.json", "detections.json"))
+    return json.loads(report), json.loads(found)
+
+
+@pytest.fixture(scope="module")
+def expected(shapes: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Report and detections on the dataset as it was drawn."""
+    return evaluate(shapes / "source", shapes / "expected")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_model_has_the_same_ap_in_every_format(
+    shapes: Path,
+    expected: tuple[dict[str, Any], list[dict[str, Any]]],
+    tmp_path: Path,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    report, found = evaluate(shapes / name, tmp_path / "out")
+    expected_report, expected_found = expected
+    assert report["metrics"]["AP"] > 40
+    assert report["metrics"] == expected_report["metrics"]
+    assert report["classes"] == expected_report["classes"]
+    assert [x["name"] for x in report["classes"]] == list(SHAPES_CLASSES)
+    # The ids of images are the format's own; their order is that of the names.
+    assert [(x["score"], x["bbox"]) for x in found] == [
+        (x["score"], x["bbox"]) for x in expected_found
+    ]
+
+
+def test_a_tile_of_the_whole_image_changes_nothing(
+    shapes: Path, expected: tuple[dict[str, Any], list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    report, found = evaluate(shapes / "source", tmp_path, "--tile", "160")
+    assert found == expected[1]
+    assert report["metrics"] == expected[0]["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        (["--tile", "100", "--tile-overlap", "0.5"], {"tile": 100, "tile_overlap": 0.5}),
+        (["--tta", "--soft-nms", "gaussian"], {"tta": True, "soft_nms": "gaussian"}),
+    ],
+)
+def test_options_of_the_inference_are_the_predictor_s(
+    shapes: Path, tmp_path: Path, options: list[str], arguments: dict[str, Any]
+) -> None:
+    truth = json.loads((shapes / "coco" / "annotations.json").read_text())
+    truth["images"] = [image] = truth["images"][:1]
+    truth["annotations"] = [a for a in truth["annotations"] if a["image_id"] == image["id"]]
+    (tmp_path / "one.json").write_text(json.dumps(truth))
+    images = shapes / "coco" / "images"
+    model = ["--weights", MODEL, "--device", "cpu", "--root", str(images)]
+    main(["eval", str(tmp_path / "one.json"), *model, *options, "--output", str(tmp_path)])
+    found = json.loads((tmp_path / "detections.json").read_text())
+    expected = Predictor(CHECKPOINT, device="cpu", **arguments)(images / image["file_name"])
+    assert [entry["score"] for entry in found] == expected.scores.tolist() != []
 
 
 def test_no_class_in_common(

@@ -99,6 +99,23 @@ def test_a_bad_image_is_skipped_and_the_status_says_so(
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["predictions.json"]
 
 
+def test_a_picture_stored_sideways_is_predicted_upright(folder: Path, tmp_path: Path) -> None:
+    upright = Image.open(folder / "0.png").crop((0, 0, 160, 120))
+    upright.save(tmp_path / "upright.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise, so it is stored turned the other way
+    upright.rotate(90, expand=True).save(tmp_path / "sideways.png", exif=exif)
+    names = [tmp_path / "upright.png", tmp_path / "sideways.png"]
+    assert predict(*names, "--output", tmp_path / "out") == 0
+    content = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [(image["width"], image["height"]) for image in content["images"]] == [(160, 120)] * 2
+    boxes = [
+        [a["bbox"] for a in content["annotations"] if a["image_id"] == number] for number in (1, 2)
+    ]
+    assert boxes[0] == boxes[1] != []
+    assert Image.open(tmp_path / "out" / "pictures" / "sideways.png").size == (160, 120)
+
+
 def test_all_options_together(folder: Path, tmp_path: Path) -> None:
     options = ["--tta", "--soft-nms", "gaussian", "--tile", 120, "--tile-overlap", 0.5]
     assert predict(folder / "0.png", "--output", tmp_path, *options, "--scale", 2) == 0

@@ -110,6 +110,35 @@ def test_a_number_of_frames(folder: Path) -> None:
     assert len(frames_of([folder / "clip.mp4"], max_frames=2)) == 2
 
 
+def test_a_camera_is_asked_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Camera:
+        """A red picture each time, as OpenCV gives it, and no rate."""
+
+        def __init__(self, number: int) -> None:
+            assert number == 1
+            self.released = False
+            cameras.append(self)
+
+        def isOpened(self) -> bool:
+            return True
+
+        def get(self, key: int) -> float:
+            return 0.0
+
+        def read(self) -> tuple[bool, np.ndarray]:
+            return True, np.full((16, 32, 3), (0, 0, 255), dtype=np.uint8)
+
+        def release(self) -> None:
+            self.released = True
+
+    cameras: list[Camera] = []
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    frames = list(read_frames([Source("camera", "1")], input_format="RGB", max_frames=2))
+    assert [frame.label for frame in frames] == ["1#000000", "1#000001"]
+    assert [tuple(frame.image[0, 0]) for frame in frames] == [(255, 0, 0)] * 2
+    assert [camera.released for camera in cameras] == [True]
+
+
 @pytest.mark.parametrize("order", ["RGB", "BGR"])
 def test_frames_have_the_order_asked_for(order: str, tmp_path: Path) -> None:
     writer = cv2.VideoWriter(

@@ -30,8 +30,9 @@ examples:
   vfnet data check my_data --pictures pictures      see the boxes on the images"""
 
 
-# Errors that a copy cannot correct by itself: which split should keep an image?
-_LEFT_TO_THE_USER = ("image-in-two-splits",)
+# Errors that a copy cannot correct by itself: which split should keep an image, and are two classes
+# of one name the same?
+_LEFT_TO_THE_USER = ("image-in-two-splits", "duplicate-class", "different-classes")
 
 
 def add_command(subparsers: Any) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vfnet_d2.cli.dataset_options import add_dataset_options
+from vfnet_d2.data.check.images import image_findings, inspect_images
 from vfnet_d2.data.check.text import findings_text, plural
 from vfnet_d2.data.formats.opening import open_splits
 from vfnet_d2.data.formats.reader import FormatError, Reader
@@ -60,7 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
         what = arguments.path if len(readers) > 1 else f"--to {arguments.to}"
         raise FormatError(f"OUT is the COCO JSON {output}, but {what} {problem}")
-    read = {name: (reader, _records(reader)) for name, reader in readers.items()}
+    read = {
+        name: (reader, _records(reader, copied=not json_only)) for name, reader in readers.items()
+    }
     if any(records is None for _, records in read.values()):
         print(f"\nNothing was written. `vfnet data check {arguments.path} --fix OUT` writes a "
               "corrected copy.", file=sys.stderr)  # fmt: skip
@@ -81,19 +84,28 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _records(reader: Reader) -> list[ImageRecord] | None:
+def _records(reader: Reader, *, copied: bool) -> list[ImageRecord] | None:
     """The images of a split; None after printing errors, if there are any.
+
+    Args:
+        reader: of the split.
+        copied: the images go into the new dataset, so their headers are looked at, too.
 
     Raises:
         FormatError: the size of an image is unknown.
     """
     readings = list(reader.read())
-    errors = [finding for finding in findings_of(readings) if finding.severity == "error"]
-    if errors:
-        print(findings_text(errors), file=sys.stderr)
-        return None
-    records = list(records_of(readings))
+    findings, records = list(findings_of(readings)), list(records_of(readings))
     for record in records:
         if not record.width or not record.height:
             raise FormatError(f"the size of {record.path} is unknown: no image can be read there")
+    if copied:
+        # Boxes as parts of a size that the image does not have would be elsewhere.
+        facts = inspect_images([record.path for record in records], decode=False)
+        for record, fact in zip(records, facts, strict=True):
+            findings += image_findings(record, fact)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        print(findings_text(errors), file=sys.stderr)
+        return None
     return records

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vfnet_d2.cli.inference_options import add_inference_options, inference_arguments
 from vfnet_d2.data.formats.opening import FORMATS, open_dataset
 from vfnet_d2.data.formats.reader import FormatError
 from vfnet_d2.data.formats.register import register_dataset
@@ -24,6 +25,7 @@ and pictures of the worst mistakes. The exit status is 1 if something looks wron
 _EPILOG = """\
 examples:
   vfnet eval my_data --weights model_best.pth            validation set of a dataset of any format
+  vfnet eval my_data --weights model_best.pth --tile 640  large images with small objects
   vfnet eval val.json --detections results.json          COCO ground truth and COCO results
   vfnet eval --weights vfnet_d2/assets/vfnet_shapes.pth --config quick/vfnet_shapes
                                                          the test set that a config names"""
@@ -54,7 +56,11 @@ def add_command(subparsers: Any) -> None:
         "--detections", metavar="FILE", help="COCO results JSON, to evaluate without a model"
     )
     parser.add_argument(
-        "--config", metavar="NAME", help="config of the model, for checkpoints that do not say it"
+        "--config-file",
+        "--config",
+        dest="config",
+        metavar="FILE_OR_NAME",
+        help="config of checkpoints that do not say theirs, such as quick/vfnet_shapes",
     )
     parser.add_argument("--output", metavar="DIR", default="output/eval", help="of the report")
     parser.add_argument("--format", dest="format_name", choices=sorted(FORMATS), help="of PATH")
@@ -76,6 +82,7 @@ def add_command(subparsers: Any) -> None:
     parser.add_argument(
         "--workers", metavar="N", type=int, default=0, help="processes that read images"
     )
+    add_inference_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -132,7 +139,7 @@ def _evaluate_model(
     arguments: argparse.Namespace, output: Path, options: ReportOptions
 ) -> dict[str, Any]:
     register_shapes()
-    predictor = Predictor(arguments.weights, config=arguments.config, device=arguments.device)
+    predictor = _predictor(arguments)
     if arguments.path is None:
         if not predictor.test_datasets:
             raise ReportInputError("the config names no test set: give the dataset as PATH")
@@ -149,6 +156,18 @@ def _evaluate_model(
         options=options,
         num_workers=arguments.workers,
     )
+
+
+def _predictor(arguments: argparse.Namespace) -> Predictor:
+    try:
+        return Predictor(
+            arguments.weights,
+            config=arguments.config,
+            device=arguments.device,
+            **inference_arguments(arguments),
+        )
+    except ValueError as error:  # weights, config and options that do not fit together
+        raise ReportInputError(str(error)) from error
 
 
 def _register(arguments: argparse.Namespace, predictor: Predictor) -> str | None:

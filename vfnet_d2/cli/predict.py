@@ -5,12 +5,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from vfnet_d2.cli.inference_options import (
+    add_inference_options,
+    count,
+    inference_arguments,
+    part,
+)
 from vfnet_d2.engine.media import find_sources
 from vfnet_d2.engine.prediction_pictures import PictureWriter
 from vfnet_d2.engine.prediction_run import run_prediction
 from vfnet_d2.engine.prediction_writers import WRITERS, OutputNames, PredictionWriter
 from vfnet_d2.engine.predictor import Predictor
-from vfnet_d2.layers.soft_nms import DECAYS
 
 _DESCRIPTION = """\
 Detect objects, draw them, and write them to files. INPUT is an image, a folder, a pattern such as
@@ -55,7 +60,7 @@ def add_command(subparsers: Any) -> None:
     parser.add_argument(
         "--score-threshold",
         metavar="X",
-        type=_part,
+        type=part,
         default=0.3,
         help="lowest score of a detection; 0.05 for evaluations (default: %(default)s)",
     )
@@ -74,49 +79,17 @@ def add_command(subparsers: Any) -> None:
     parser.add_argument(
         "--batch-size",
         metavar="N",
-        type=_count,
+        type=count,
         default=1,
         help="images or tiles in a forward pass. Images of different sizes are padded to the "
         "largest, which changes scores slightly (default: %(default)s)",
     )
     parser.add_argument("--device", help="such as cpu or cuda:1; a GPU if there is one")
     parser.add_argument(
-        "--max-frames", metavar="N", type=_count, help="most frames of each video or camera"
+        "--max-frames", metavar="N", type=count, help="most frames of each video or camera"
     )
-    _add_inference_options(parser)
+    add_inference_options(parser)
     parser.set_defaults(run=run)
-
-
-def _add_inference_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("better, and slower")
-    group.add_argument(
-        "--soft-nms",
-        choices=sorted(DECAYS),
-        nargs="?",
-        const="linear",
-        help="overlapping boxes lose score instead of going (linear if no method is named)",
-    )
-    group.add_argument(
-        "--tta",
-        action="store_true",
-        help="test-time augmentation: four sizes, from the config's to 1.5 times that, each also "
-        "mirrored",
-    )
-    group.add_argument(
-        "--tile",
-        metavar="PIXELS",
-        type=_count,
-        help="also look at overlapping tiles of this side: for objects that are small in a large "
-        "image",
-    )
-    group.add_argument(
-        "--tile-overlap",
-        metavar="PART",
-        type=_overlap,
-        default=0.2,
-        help="of neighbouring tiles; objects below this part of a tile are whole in one "
-        "(default: %(default)s)",
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -159,11 +132,8 @@ def _predictor(arguments: argparse.Namespace) -> Predictor:
         config=arguments.config_file,
         device=arguments.device,
         score_threshold=arguments.score_threshold,
-        soft_nms=arguments.soft_nms,
-        tta=arguments.tta,
-        tile=arguments.tile,
-        tile_overlap=arguments.tile_overlap,
         batch_size=arguments.batch_size,
+        **inference_arguments(arguments),
     )
 
 
@@ -171,31 +141,10 @@ def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return value
-
-
 def _factor(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def _part(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
-
-
-def _overlap(text: str) -> float:
-    value = _part(text)
-    if value == 1:
-        raise argparse.ArgumentTypeError("tiles that overlap entirely do not cover an image")
     return value
 
 

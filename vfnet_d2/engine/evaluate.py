@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,12 +10,14 @@ import torch
 from detectron2.data import MetadataCatalog, build_detection_test_loader
 from detectron2.data.datasets import convert_to_coco_json
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
+from detectron2.structures import Instances
 from tqdm import tqdm
 
 from vfnet_d2.data.dataset import load_dataset
 from vfnet_d2.data.formats.opening import open_dataset
 from vfnet_d2.data.formats.reader import FormatError
 from vfnet_d2.engine.checks import check_num_classes
+from vfnet_d2.engine.inference import PlainInference
 from vfnet_d2.engine.predictor import Predictor
 from vfnet_d2.evaluation.files import replacing
 from vfnet_d2.evaluation.report.build import make_report
@@ -144,19 +146,31 @@ def detect(
         predictor: model and preprocessing.
         items: dataset dicts.
         ids: category id of each class of the model.
-        num_workers: processes that read images.
+        num_workers: processes that read images; views and tiles are made in this one.
     """
-    loader = build_detection_test_loader(
-        dataset=list(items), mapper=predictor.mapper, num_workers=num_workers
-    )
     results = []
-    with torch.no_grad():
-        for batch in tqdm(loader, desc="Evaluating", unit="batch"):
-            for item, output in zip(batch, predictor.model(batch), strict=True):
-                results += instances_to_coco_json(output["instances"].to("cpu"), item["image_id"])
+    for image_id, found in _found_in(predictor, items, num_workers=num_workers):
+        results += instances_to_coco_json(found, image_id)
     for entry in results:
         entry["category_id"] = ids[entry["category_id"]]
     return results
+
+
+@torch.no_grad()
+def _found_in(
+    predictor: Predictor, items: Sequence[dict[str, Any]], *, num_workers: int
+) -> Iterator[tuple[Any, Instances]]:
+    """Image id and detections of each item."""
+    if not isinstance(predictor.inference, PlainInference):
+        for item in tqdm(items, desc="Evaluating", unit="image"):
+            yield item["image_id"], predictor(item["file_name"])
+        return
+    loader = build_detection_test_loader(
+        dataset=list(items), mapper=predictor.mapper, num_workers=num_workers
+    )
+    for batch in tqdm(loader, desc="Evaluating", unit="batch"):
+        for item, output in zip(batch, predictor.model(batch), strict=True):
+            yield item["image_id"], output["instances"].to("cpu")
 
 
 def hidden_scores(

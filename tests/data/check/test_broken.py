@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.reference import DATA
+from vfnet_d2.data.check.fix import write_fixed
 from vfnet_d2.data.check.run import check_dataset
 from vfnet_d2.data.formats.findings import CODES
 from vfnet_d2.data.formats.opening import open_dataset, open_splits
@@ -45,6 +46,19 @@ def test_findings(name: str) -> None:
     for entry in expected:
         texts = [str(finding) for finding in found if finding.code == entry["code"]]
         assert any(all(phrase in text for phrase in entry["says"]) for text in texts), texts
+
+
+# What a copy cannot correct: it needs a decision, or there is nothing left.
+UNCORRECTED = {"image-in-two-splits", "duplicate-class", "different-classes"}
+UNCORRECTED |= {"no-classes", "no-images", "no-objects"}
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_a_corrected_copy(name: str, tmp_path: Path) -> None:
+    splits = check_dataset(readers(name), workers=1).splits
+    write_fixed(splits, tmp_path / "fixed")
+    left = check_dataset(open_splits(tmp_path / "fixed"), workers=1).errors
+    assert [finding for finding in left if finding.code not in UNCORRECTED] == []
 
 
 @pytest.mark.parametrize("name", [name for name in EXPECTED if name not in OPENED])

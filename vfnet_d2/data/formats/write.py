@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import yaml
 
 from vfnet_d2.data.formats.records import ImageRecord
+from vfnet_d2.data.formats.yolo import label_file
 
 Records = Sequence[ImageRecord]
 Names = Sequence[str]
@@ -142,7 +143,8 @@ def _write_yolo(folder: Path, records: Records, names: Names, classes: Sequence[
             )
             numbers = " ".join(f"{value:.8f}" for value in values)
             lines.append(f"{annotation.class_index} {numbers}\n")
-        write_text((folder / "labels" / name).with_suffix(".txt"), "".join(lines))
+        # Where the reader looks: a folder below images/ may be called images, too.
+        write_text(label_file(folder / "images" / name), "".join(lines))
 
 
 def _write_voc(folder: Path, records: Records, names: Names, classes: Sequence[str]) -> None:

@@ -1,0 +1,72 @@
+"""Options that say how images are looked at, shared by the subcommands."""
+
+import argparse
+from typing import Any
+
+from vfnet_d2.layers.soft_nms import DECAYS
+
+
+def add_inference_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--soft-nms``, ``--tta``, ``--tile`` and ``--tile-overlap``."""
+    group = parser.add_argument_group("better, and slower")
+    group.add_argument(
+        "--soft-nms",
+        choices=sorted(DECAYS),
+        nargs="?",
+        const="linear",
+        help="overlapping boxes lose score instead of going (linear if no method is named)",
+    )
+    group.add_argument(
+        "--tta",
+        action="store_true",
+        help="test-time augmentation: four sizes, from the config's to 1.5 times that, each also "
+        "mirrored",
+    )
+    group.add_argument(
+        "--tile",
+        metavar="PIXELS",
+        type=count,
+        help="also look at overlapping tiles of this side: for objects that are small in a large "
+        "image",
+    )
+    group.add_argument(
+        "--tile-overlap",
+        metavar="PART",
+        type=_overlap,
+        default=0.2,
+        help="of neighbouring tiles; objects below this part of a tile are whole in one "
+        "(default: %(default)s)",
+    )
+
+
+def inference_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The same as arguments of :class:`~vfnet_d2.engine.predictor.Predictor`."""
+    return {
+        "soft_nms": arguments.soft_nms,
+        "tta": arguments.tta,
+        "tile": arguments.tile,
+        "tile_overlap": arguments.tile_overlap,
+    }
+
+
+def count(text: str) -> int:
+    """A number of 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
+def part(text: str) -> float:
+    """A number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _overlap(text: str) -> float:
+    value = part(text)
+    if value == 1:
+        raise argparse.ArgumentTypeError("tiles that overlap entirely do not cover an image")
+    return value
