@@ -11,6 +11,7 @@ printed, and kept up to date in report.md under --output.
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> int:
     """Do the runs, print the tables; the exit status is 1 if a run failed."""
+    # Without this, a killed parent would leave its training behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = parse_arguments()
     wanted = {"Table 3": arguments.table3, "Table 5": arguments.table5}
     titles = [title for title, chosen in wanted.items() if chosen] or list(wanted)

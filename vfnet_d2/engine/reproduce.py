@@ -27,6 +27,8 @@ QUICK_NODES = (
     "MODEL.ONE_STAGE.NUM_CLASSES",
 )
 HEAD_KEYS = ("CHANNELS", "INIT_STD")
+# Towers without a norm do not stand the rate of those with one: their classifiers die.
+PLAIN_TOWERS_RATE = 0.25
 LOG = "output.txt"
 _FULL_SET = "shapes_train"
 
@@ -77,7 +79,8 @@ def quick_config(run: Run, settings: Settings) -> CfgNode:
     """The run's config at the quickstart's size.
 
     Everything but the detector is as in the quickstart's shorter variant. The towers are as much
-    shorter than the published ones as the quickstart's VFNet's are: two convolutions.
+    shorter than the published ones as the quickstart's VFNet's are: two convolutions. RetinaNet and
+    FoveaBox, which have no norm in them, learn at a quarter of the rate.
     """
     cfg, quick, full = get_config(run.config), get_config(QUICK), get_config("vfnet_R_50_1x")
     for key in QUICK_NODES:
@@ -87,6 +90,8 @@ def quick_config(run: Run, settings: Settings) -> CfgNode:
     for key in HEAD_KEYS:
         head[key] = quick_head[key]
     head.NUM_CONVS -= full_head.NUM_CONVS - quick_head.NUM_CONVS
+    if not head.NORM:
+        cfg.SOLVER.BASE_LR *= PLAIN_TOWERS_RATE
     cfg.SOLVER.MAX_ITER = settings.iterations
     cfg.SOLVER.WARMUP_ITERS = min(cfg.SOLVER.WARMUP_ITERS, settings.iterations // 3)
     cfg.SOLVER.CHECKPOINT_PERIOD = -(-settings.iterations // 4)
