@@ -5,7 +5,9 @@ tools/strip_checkpoint.py output/demo/model_final.pth vfnet_d2/assets/vfnet_shap
 """
 
 import argparse
+import sys
 
+from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.strip import strip_checkpoint
 
 
@@ -17,7 +19,10 @@ def main() -> None:
     parser.add_argument("source", help="checkpoint of a training run")
     parser.add_argument("target", help="file to write")
     arguments = parser.parse_args()
-    size = strip_checkpoint(arguments.source, arguments.target)
+    try:
+        size = strip_checkpoint(arguments.source, arguments.target)
+    except (CheckpointError, OSError) as error:
+        sys.exit(f"error: {error}")
     print(f"{arguments.target}: {size / 2**20:.1f} MiB")
 
 

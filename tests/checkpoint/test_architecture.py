@@ -6,8 +6,18 @@ import pytest
 from torch import nn
 
 from tests.helpers.checkpoints import ARCHITECTURES, mmdet_shapes
-from vfnet_d2.checkpoint.architecture import architecture_of, configs_for, naming, shapes_of
+from vfnet_d2.checkpoint.architecture import (
+    Architecture,
+    architecture_of,
+    configs_for,
+    model_name,
+    naming,
+    shapes_of,
+)
+from vfnet_d2.checkpoint.backbones import Backbone
 from vfnet_d2.checkpoint.errors import CheckpointError
+
+R_50 = Backbone((3, 4, 6, 3), True, 1, 64, 1, ())
 
 # The published results table, with the architecture of each row.
 TABLE = {
@@ -116,3 +126,42 @@ def test_no_config_of_another_architecture_is_named(architecture: str) -> None:
 
 def test_an_architecture_without_config_has_none() -> None:
     assert configs_for("vfnet_R_152") == []
+
+
+def test_fcos_atss_is_told_from_atss_by_its_class_alone() -> None:
+    # Both have ATSS' tensors: the same names and shapes, boxes in another encoding.
+    atss = Architecture("ATSS", R_50, deformable_head=False, num_classes=80)
+    shapes = {pair.ours: (80, 64, 3, 3) for pair in atss.pairs}
+    shapes["backbone.bottom_up.res2.0.conv2.weight"] = (64, 64, 3, 3)
+    names = [model_name(shapes, detector) for detector in ("ATSS", "FCOSATSS")]
+    assert names == ["atss_R_50", "fcos_atss_R_50"]
+    assert [configs_for(name)[0] for name in names] == [
+        "baselines/atss_R_50_1x",
+        "baselines/fcos_atss_R_50_1x",
+    ]
+
+
+def test_an_ablation_is_not_taken_for_the_whole() -> None:
+    vfnet = Architecture("VFNet", R_50, deformable_head=False, num_classes=80)
+    shapes = {pair.ours: (64, 64, 3, 3) for pair in vfnet.pairs if "refine" not in pair.ours}
+    assert configs_for(model_name(shapes, "VFNet")) == []
+
+
+def test_a_model_without_a_key_table_is_named_by_its_class() -> None:
+    assert model_name({"a": (1,)}, "VFNet") == "VFNet, of no shipped architecture"
+
+
+def with_number(name: str) -> dict[str, tuple[int, ...]]:
+    """Shapes of VFNet R-50 with a number in the place of a tensor."""
+    vfnet = Architecture("VFNet", R_50, deformable_head=False, num_classes=80)
+    return {**{pair.ours: (64, 64, 3, 3) for pair in vfnet.pairs}, name: ()}
+
+
+def test_a_number_in_the_place_of_the_classifier_predicts_nothing() -> None:
+    assert architecture_of(with_number("head.cls_pred.weight")).num_classes == 0
+
+
+def test_a_number_in_the_place_of_an_offset_convolution_is_refused() -> None:
+    shapes = with_number("backbone.bottom_up.res3.0.conv2.conv_offset.weight")
+    with pytest.raises(CheckpointError, match=r"conv_offset\.weight has 0 output channels"):
+        architecture_of(shapes)

@@ -1,5 +1,6 @@
 """Tests of vfnet_d2.checkpoint.checkpointer."""
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -160,14 +161,18 @@ def test_a_damaged_file(net: Net, tmp_path: Path) -> None:
         CheckedCheckpointer(net).load(str(path))
 
 
-def test_a_hostile_file_does_not_run(net: Net, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["x.pth", "x.pkl"])
+def test_a_hostile_file_does_not_run(name: str, net: Net, tmp_path: Path) -> None:
     class Hostile:
         def __reduce__(self) -> Any:
-            return Path.touch, (tmp_path / "trace",)
+            return os.mkdir, (str(tmp_path / "trace"),)
 
-    torch.save({"model": filled(net, 5.0), "more": Hostile()}, tmp_path / "x.pth")
+    if name == "x.pth":
+        torch.save({"model": filled(net, 5.0), "more": Hostile()}, tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(pickle.dumps({"model": {}, "more": Hostile()}))
     with pytest.raises(CheckpointError, match="which may run any code"):
-        CheckedCheckpointer(net).load(str(tmp_path / "x.pth"))
+        CheckedCheckpointer(net).load(str(tmp_path / name))
     assert not (tmp_path / "trace").exists()
 
 

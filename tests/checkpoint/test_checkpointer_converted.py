@@ -12,11 +12,10 @@ from tests.helpers.checkpoints import METADATA
 from tests.helpers.log_lines import log_lines
 from tests.helpers.quick_model import LAZY, YAML, quick_model
 from tests.helpers.small_model import small_model
-from vfnet_d2.checkpoint.architecture import shapes_of
+from vfnet_d2.checkpoint.architecture import model_name, shapes_of
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.files import write_checkpoint
-from vfnet_d2.checkpoint.fit import model_name
 from vfnet_d2.checkpoint.metadata import Metadata
 from vfnet_d2.engine.predictor import load_predictor
 
@@ -25,8 +24,7 @@ LOGGER = "vfnet_d2.checkpoint.checkpointer"
 
 def convert_like(model: nn.Module, path: Path, **changes: Any) -> Metadata:
     """Write a model's weights as the converter does; ``changes`` are of the metadata."""
-    name = model_name(shapes_of(model.state_dict()))
-    assert name is not None
+    name = model_name(shapes_of(model.state_dict()), type(model).__name__)
     metadata = METADATA._replace(architecture=name, num_classes=model.num_classes, **changes)
     state = model.state_dict()
     if metadata.classifier_dropped:
@@ -48,7 +46,7 @@ def test_a_converted_file_fills_every_tensor_and_hands_on_its_metadata(
     metadata = convert_like(model, tmp_path / f"x{suffix}")
     rest = CheckedCheckpointer(other).load_for_evaluation(str(tmp_path / f"x{suffix}"))
     assert_equal(other, model.state_dict())
-    assert Metadata.from_dict(rest["vfnet_d2"]) == metadata
+    assert Metadata.from_dict(rest["vfnet_d2"], "a.pth") == metadata
 
 
 @pytest.mark.parametrize("config", [YAML, LAZY])

@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.helpers.checkpoints import ARCHITECTURES, save_mmdet, thin_state
+from tests.helpers.checkpoints import ARCHITECTURES, METADATA, save_mmdet, thin_state
+from vfnet_d2.checkpoint.architecture import Architecture
+from vfnet_d2.checkpoint.backbones import Backbone
 from vfnet_d2.checkpoint.convert import ConversionError, convert_checkpoint
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.files import read_file
@@ -221,6 +223,16 @@ def test_there_is_nothing_to_do_from_mmdet_to_mmdet(
 ) -> None:
     source = save_mmdet(tmp_path / "in.pth", state)
     refuse(source, CheckpointError, "has mmdet's names already", to="mmdet")
+
+
+def test_a_detector_that_mmdet_lacks_is_not_written_for_it(tmp_path: Path) -> None:
+    # Its tensors have the names of ATSS', which decodes boxes otherwise.
+    atss = Architecture("ATSS", Backbone((2, 2, 2, 2), False, 1, 1, 1, ()), False, 80)
+    state = {pair.ours: torch.zeros(80, 1, 1, 1) for pair in atss.pairs}
+    metadata = METADATA._replace(detector="FCOSATSS").as_dict()
+    torch.save({"model": state, "vfnet_d2": metadata}, tmp_path / "in.pth")
+    message = "of FCOSATSS, which mmdet does not have"
+    refuse(tmp_path / "in.pth", CheckpointError, message, to="mmdet")
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,15 @@ def test_a_text_file_is_refused(tmp_path: Path) -> None:
         read_file(tmp_path / "in.pth")
 
 
+def test_nobody_is_told_to_read_a_damaged_file_unsafely(tmp_path: Path) -> None:
+    # torch's own message begins with that advice.
+    (tmp_path / "in.pth").write_text("<html>404 not found</html>")
+    with pytest.raises(CheckpointError) as error:
+        read_file(tmp_path / "in.pth")
+    assert "weights_only" not in str(error.value)
+    assert "Unsupported operand" in str(error.value)
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pth does not exist"):
         read_file(tmp_path / "nowhere.pth")
@@ -203,6 +212,7 @@ def test_finds_the_tensors(entry: str | None) -> None:
         ({"model": {}}, "it is empty"),
         ({"epoch": 3, "lr": 0.1}, r"'epoch' is a int \(of 2 entries\)"),
         ({"state_dict": {"a": torch.zeros(1), "b": "x"}}, r"'b' is a str \(of 2 entries\)"),
+        ({"state_dict": {0: torch.zeros(1)}}, r"one is named 0, a int \(of 1 entries\)"),
     ],
 )
 def test_a_file_without_tensors_is_refused(content: dict, message: str) -> None:

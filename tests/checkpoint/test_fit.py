@@ -37,14 +37,14 @@ def without(shapes: Shapes, part: str) -> dict[str, tuple[int, ...]]:
 
 
 def test_a_file_fits_its_own_model() -> None:
-    check_converted(OF_PLAIN, PLAIN, PLAIN, "x.pth")
+    check_converted(OF_PLAIN, PLAIN, PLAIN, "x.pth", detector="VFNet")
 
 
 @pytest.mark.parametrize("side", ["file", "model"])
 def test_counters_do_not_matter(side: str) -> None:
     fewer = without(PLAIN, "num_batches_tracked")
     file, model = (fewer, PLAIN) if side == "file" else (PLAIN, fewer)
-    check_converted(OF_PLAIN, file, model, "x.pth")
+    check_converted(OF_PLAIN, file, model, "x.pth", detector="VFNet")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_deformable_and_rigid_are_not_mixed(
     metadata: Metadata, file: Shapes, model: Shapes, expected: str
 ) -> None:
     with pytest.raises(CheckpointError) as error:
-        check_converted(metadata, file, model, "x.pth")
+        check_converted(metadata, file, model, "x.pth", detector="VFNet")
     assert str(error.value).startswith(expected)
     assert metadata.configs[0] in str(error.value)
     # 13 convolutions of stages 2 to 4 (4 + 6 + 3) and one of either tower, a weight and a bias each
@@ -76,13 +76,15 @@ def test_deformable_and_rigid_are_not_mixed(
 
 
 def test_another_model_altogether() -> None:
-    with pytest.raises(CheckpointError, match=r"the model is none of the table.*first head"):
-        check_converted(OF_PLAIN, PLAIN, without(PLAIN, "cls_star"), "x.pth")
+    with pytest.raises(
+        CheckpointError, match=r"the model is VFNet, of no shipped arch.*first head"
+    ):
+        check_converted(OF_PLAIN, PLAIN, without(PLAIN, "refine_star"), "x.pth", detector="VFNet")
 
 
 def test_another_number_of_classes_names_both_and_the_way_out() -> None:
     with pytest.raises(CheckpointError) as error:
-        check_converted(OF_PLAIN, PLAIN, of_classes(PLAIN, 5), "x.pth")
+        check_converted(OF_PLAIN, PLAIN, of_classes(PLAIN, 5), "x.pth", detector="VFNet")
     expected = [
         "x.pth has 80 classes, but the model has 5 (MODEL.ONE_STAGE.NUM_CLASSES",
         "tools/convert_checkpoint.py x.pth OUT.pth --drop-classifier",
@@ -90,22 +92,54 @@ def test_another_number_of_classes_names_both_and_the_way_out() -> None:
     assert all(text in str(error.value) for text in expected)
 
 
+def test_classes_are_counted_once_for_all_anchors_of_a_cell() -> None:
+    # RetinaNet predicts each class nine times.
+    file = {"head.cls_pred.weight": (9 * 80, 256, 3, 3), "head.cls_pred.bias": (9 * 80,)}
+    model = {"head.cls_pred.weight": (9 * 5, 256, 3, 3), "head.cls_pred.bias": (9 * 5,)}
+    name = "OneStageRetinaNet"
+    metadata = METADATA._replace(architecture=f"{name}, of no shipped architecture", detector=name)
+    with pytest.raises(CheckpointError, match="has 80 classes, but the model has 5 "):
+        check_converted(metadata, file, model, "x.pth", detector=name)
+
+
+def test_a_detector_without_a_key_table_of_another_number_of_classes() -> None:
+    file = {"head.cls_pred.weight": (80, 256, 3, 3), "head.cls_pred.bias": (80,)}
+    model = {"head.cls_pred.weight": (5, 256, 3, 3), "head.cls_pred.bias": (5,)}
+    metadata = METADATA._replace(
+        architecture="FCOSATSS, of no shipped architecture", detector="FCOSATSS"
+    )
+    with pytest.raises(CheckpointError, match="has 80 classes, but the model has 5 "):
+        check_converted(metadata, file, model, "x.pth", detector="FCOSATSS")
+
+
+def test_equal_tensors_of_another_detector_are_refused() -> None:
+    metadata = METADATA._replace(architecture="fcos_atss_R_50", detector="FCOSATSS")
+    with pytest.raises(CheckpointError, match=r"of fcos_atss_R_50, but .*All tensors fit, but"):
+        check_converted(metadata, PLAIN, PLAIN, "x.pth", detector="ATSS")
+
+
+def test_a_class_of_another_project_may_be_one_of_ours() -> None:
+    check_converted(OF_PLAIN, PLAIN, PLAIN, "x.pth", detector="VFNetWithMasks")
+
+
 def test_a_dropped_classifier_may_be_of_any_number_of_classes() -> None:
     dropped = OF_PLAIN._replace(classifier_dropped=True)
-    check_converted(dropped, without(PLAIN, "head.cls_pred."), of_classes(PLAIN, 5), "x.pth")
+    check_converted(
+        dropped, without(PLAIN, "head.cls_pred."), of_classes(PLAIN, 5), "x.pth", detector="VFNet"
+    )
 
 
 def test_without_its_classifier_a_file_must_fit_all_the_same() -> None:
     dropped = OF_PLAIN._replace(classifier_dropped=True)
     file = without(without(PLAIN, "head.cls_pred."), "head.box_pred")
     with pytest.raises(CheckpointError, match=r"as the model is, but does not fit it\. 2 tensors"):
-        check_converted(dropped, file, PLAIN, "x.pth")
+        check_converted(dropped, file, PLAIN, "x.pth", detector="VFNet")
 
 
 def test_a_shape_that_differs_is_shown() -> None:
     model = {**PLAIN, "head.box_pred.bias": (5,)}
     with pytest.raises(CheckpointError, match=r"of shape \(4,\) in the file and \(5,\) in the mod"):
-        check_converted(OF_PLAIN, PLAIN, model, "x.pth")
+        check_converted(OF_PLAIN, PLAIN, model, "x.pth", detector="VFNet")
 
 
 class Prepared(nn.Module):

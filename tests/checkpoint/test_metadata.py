@@ -39,15 +39,15 @@ CONFIG_3 = """model = dict(
 
 
 def test_survives_json() -> None:
-    assert Metadata.from_dict(json.loads(json.dumps(METADATA.as_dict()))) == METADATA
+    assert Metadata.from_dict(json.loads(json.dumps(METADATA.as_dict())), "a.pth") == METADATA
 
 
 @pytest.mark.parametrize(
     "values", [None, {}, {**METADATA.as_dict(), "more": 1}, {"input_convention": {}}]
 )
 def test_what_another_version_wrote_is_refused(values: object) -> None:
-    with pytest.raises(CheckpointError, match="'vfnet_d2' cannot be understood"):
-        Metadata.from_dict(values)
+    with pytest.raises(CheckpointError, match=r"'vfnet_d2' of a\.pth cannot be understood"):
+        Metadata.from_dict(values, "a.pth")
 
 
 def test_the_published_convention() -> None:

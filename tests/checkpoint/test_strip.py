@@ -45,3 +45,11 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space left"):
         strip_checkpoint(tmp_path / "in.pth", tmp_path / "out.pth")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.pth"]
+
+
+def test_a_truncated_file(tmp_path):
+    torch.save({"model": {"a": torch.zeros(2)}}, tmp_path / "in.pth")
+    (tmp_path / "in.pth").write_bytes((tmp_path / "in.pth").read_bytes()[:-50])
+    with pytest.raises(ValueError, match=r"in\.pth is truncated or corrupted"):
+        strip_checkpoint(tmp_path / "in.pth", tmp_path / "out.pth")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.pth"]

@@ -57,7 +57,7 @@ def test_saved_with_every_checkpoint_and_kept_by_strip(metadata: Metadata, tmp_p
     checkpointer.save("model", iteration=3)
     strip_checkpoint(tmp_path / "model.pth", tmp_path / "small.pth")
     for name in ("model.pth", "small.pth"):
-        assert Metadata.from_dict(read_file(tmp_path / name)[ENTRY]) == metadata
+        assert Metadata.from_dict(read_file(tmp_path / name)[ENTRY], name) == metadata
 
 
 def test_a_training_resumes_from_it(metadata: Metadata, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_lazy_model_of_another_project(dataset, tmp_path):
         run_lazy(
             dataset,
             tmp_path,
-            'model={_target_: "torch.nn.Identity", num_classes: 5}',
+            'model={_target_: "torch.nn.Identity"}',
         )
 
 
@@ -109,6 +109,32 @@ def test_missing_dataset_names_path_and_root(tmp_path):
         run_yaml("coco_2017_train", tmp_path, **{"MODEL.ONE_STAGE.NUM_CLASSES": 80})
     assert "instances_train2017.json does not exist" in str(error.value)
     assert "DETECTRON2_DATASETS" in str(error.value)
+
+
+def test_a_missing_test_set_stops_before_the_training(dataset, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"instances_val2017\.json does not exist"):
+        run_yaml(dataset, tmp_path, **{"DATASETS.TEST": "('coco_2017_val',)"})
+    with pytest.raises(FileNotFoundError, match=r"instances_val2017\.json does not exist"):
+        run_lazy(dataset, tmp_path, "dataloader.test.dataset.names=coco_2017_val")
+    assert not list((tmp_path / "out").glob("*.pth"))
+
+
+def test_an_unknown_test_set_stops_before_the_training(dataset, tmp_path):
+    with pytest.raises(ValueError, match=r"'shapes_vall', which is unknown; .*'coco_2017_val'"):
+        run_yaml(dataset, tmp_path, **{"DATASETS.TEST": "('shapes_vall',)"})
+    assert not list((tmp_path / "out").glob("*.pth"))
+
+
+def test_the_test_set_has_the_model_s_classes_too(dataset, tmp_path):
+    MetadataCatalog.get("of_two").set(thing_classes=["cat", "dog"])
+    DatasetCatalog.register("of_two", list)
+    try:
+        with pytest.raises(ValueError, match="is 5, but dataset 'of_two' has 2 classes"):
+            run_yaml(dataset, tmp_path, **{"DATASETS.TEST": "('of_two',)"})
+    finally:
+        DatasetCatalog.remove("of_two")
+        MetadataCatalog.remove("of_two")
+    assert not list((tmp_path / "out").glob("*.pth"))
 
 
 def test_missing_image_is_counted_and_named(dataset, tmp_path):

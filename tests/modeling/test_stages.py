@@ -1,12 +1,19 @@
 """Tests of vfnet_d2.modeling.stages."""
 
+import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 from vfnet_d2.losses.box import GIoULoss, SmoothL1Loss, paired_iou
 from vfnet_d2.modeling.box_coders import LinearDistances
-from vfnet_d2.modeling.stages import class_targets, flatten, match_stage, per_anchor
+from vfnet_d2.modeling.stages import (
+    class_targets,
+    flatten,
+    match_stage,
+    per_anchor,
+    stage_factors,
+)
 from vfnet_d2.modeling.structures import Assignment, Matches
 
 ANCHORS = torch.tensor([[0.0, 0, 40, 40], [40.0, 0, 80, 40], [80.0, 0, 120, 40]])
@@ -76,3 +83,13 @@ def test_targets_are_zero_but_at_the_positives_class() -> None:
     targets = class_targets(matches, torch.tensor([0.5, 0.7]), torch.zeros(2, 3, 4))
     assert targets.nonzero().tolist() == [[1, 0, 2], [1, 1, 0]]
     torch.testing.assert_close(targets[targets > 0], torch.tensor([0.5, 0.7]))
+
+
+def test_one_stage_takes_the_last_weight() -> None:
+    assert stage_factors((1.5, 2.0), 2) == (1.5, 2.0)
+    assert stage_factors((1.5, 2.0), 1) == (2.0,)
+
+
+def test_a_stage_without_a_weight_is_named() -> None:
+    with pytest.raises(ValueError, match=r"2 stages of boxes, but box_loss_weights .*\(2\.0,\)"):
+        stage_factors((2.0,), 2)

@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from vfnet_d2.checkpoint.backbones import Backbone, Shapes, read_backbone
+from vfnet_d2.checkpoint.backbones import Backbone, Shapes, read_backbone, rows
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.mmdet_keys import (
     BACKBONE,
     DETECTORS,
     FOREIGN,
+    LOOKALIKES,
     DetectorKeys,
     detector_pairs,
 )
@@ -81,14 +82,29 @@ def architecture_of(shapes: Shapes) -> Architecture:
     head = "bbox_head." if theirs else "head."
     deformable = any(n.startswith(head) and n.endswith("conv_offset.weight") for n in shapes)
     classifier = f"{keys.classifier if theirs else keys.our_classifier}.weight"
-    outputs = shapes[classifier][0] // keys.anchors if classifier in shapes else None
+    outputs = rows(shapes, classifier) // keys.anchors if classifier in shapes else None
     return Architecture(keys.name, backbone, deformable, outputs)
+
+
+def model_name(shapes: Shapes, detector: str) -> str:
+    """Return the name of the architecture of a model of ours.
+
+    Args:
+        shapes: of its tensors, by our names.
+        detector: its meta-architecture.
+    """
+    try:
+        found = architecture_of(shapes)
+    except CheckpointError:
+        return f"{detector}, of no shipped architecture"
+    prefix = DETECTORS[found.detector].config_prefix
+    return LOOKALIKES.get(detector, prefix) + found.name.removeprefix(prefix)
 
 
 def _detector(shapes: Shapes, *, theirs: bool) -> DetectorKeys:
     for keys in DETECTORS.values():
         marker = keys.marker if theirs else keys.our_marker
-        if marker in shapes and (theirs or keys.our_rows in (None, shapes[marker][0])):
+        if marker in shapes and (theirs or keys.our_rows in (None, rows(shapes, marker))):
             return keys
     foreign = next((name for marker, name in FOREIGN.items() if marker in shapes), None)
     known = ", ".join(

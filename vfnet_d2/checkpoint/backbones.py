@@ -97,10 +97,16 @@ def read_backbone(shapes: Shapes, *, stage: str, first: int) -> Backbone:
     return Backbone(blocks, bottleneck, groups, width, splits, tuple(sorted(deformable)))
 
 
+def rows(shapes: Shapes, name: str) -> int:
+    """Return a tensor's first dimension, of a layer its outputs; 0 of a number and of none."""
+    return next(iter(shapes.get(name, ())), 0)
+
+
 def _check_dcn(name: str, shapes: Shapes) -> None:
-    if shapes[name][0] != DCN_V2_CHANNELS:
+    found = rows(shapes, name)
+    if found != DCN_V2_CHANNELS:
         raise CheckpointError(
-            f"{name} has {shapes[name][0]} output channels; modulated deformable convolution "
+            f"{name} has {found} output channels; modulated deformable convolution "
             f"(DCNv2) has {DCN_V2_CHANNELS}. DCNv1 is not supported"
         )
 

@@ -26,6 +26,7 @@ from vfnet_d2.checkpoint.imagenet import (
 )
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
 from vfnet_d2.checkpoint.pairs import COUNTER, MMDET
+from vfnet_d2.checkpoint.pickles import check_pickle
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class CheckedCheckpointer(DetectionCheckpointer):
     - An ImageNet backbone in torchvision's or mmdet's names must fill the model's backbone.
     - Any other file must fit at least one parameter.
 
-    Reads ``.safetensors`` too, and never runs code that a ``.pth`` file holds.
+    Reads ``.safetensors`` too, and never runs code that a file holds.
     """
 
     _missing: list[str] = []  # noqa: RUF012
@@ -101,6 +102,8 @@ class CheckedCheckpointer(DetectionCheckpointer):
         return model.module if isinstance(model, DistributedDataParallel) else model
 
     def _load_file(self, filename: str) -> dict[str, Any]:
+        if filename.endswith(".pkl"):
+            check_pickle(filename)
         if filename.endswith(_DETECTRON2_SUFFIXES):
             return super()._load_file(filename)
         content = read_file(filename)
@@ -127,8 +130,10 @@ class CheckedCheckpointer(DetectionCheckpointer):
         if imagenet is not None:
             check_backbone(imagenet, shapes, path)
         elif ENTRY in checkpoint:
-            metadata = Metadata.from_dict(checkpoint[ENTRY])
-            check_converted(metadata, shapes_of(checkpoint["model"]), shapes, path)
+            metadata = Metadata.from_dict(checkpoint[ENTRY], path)
+            detector = type(self._bare_model).__name__
+            found_shapes = shapes_of(checkpoint["model"])
+            check_converted(metadata, found_shapes, shapes, path, detector=detector)
         found = list(checkpoint["model"])
         incompatible = super()._load_model(checkpoint)
         mismatched = [name for name, *_ in incompatible.incorrect_shapes]

@@ -32,7 +32,7 @@ from vfnet_d2.checkpoint.metadata import (
     class_names_of,
     convention_of,
 )
-from vfnet_d2.checkpoint.mmdet_keys import DETECTORS
+from vfnet_d2.checkpoint.mmdet_keys import DETECTORS, LOOKALIKES
 from vfnet_d2.checkpoint.pairs import MMDET, OURS
 from vfnet_d2.checkpoint.rename import KeyReport, convert_state, relevant, without_layer
 
@@ -133,6 +133,11 @@ def convert_checkpoint(
     if not drop_classifier:
         _check_classes(source, architecture, num_classes)
     metadata = _metadata(source, contents, architecture, dropped=drop_classifier)
+    if to == MMDET and metadata.detector in LOOKALIKES:
+        raise CheckpointError(
+            f"{source} is of {metadata.detector}, which mmdet does not have; it would take the "
+            f"tensors for {architecture.detector}'s and decode the boxes wrongly"
+        )
     pairs = architecture.pairs
     if metadata.classifier_dropped:
         keys = DETECTORS[architecture.detector]
@@ -165,7 +170,7 @@ def _metadata(
 ) -> Metadata:
     """What to write into the target; a file of ours hands on what it says."""
     if ENTRY in contents.rest:
-        known = Metadata.from_dict(contents.rest[ENTRY])
+        known = Metadata.from_dict(contents.rest[ENTRY], source)
         return known._replace(classifier_dropped=dropped or known.classifier_dropped)
     meta = contents.rest.get("meta")
     meta = meta if isinstance(meta, dict) else {}

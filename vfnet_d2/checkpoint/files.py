@@ -95,7 +95,9 @@ def read_file(
         raise
     # torch has no type of its own for what it cannot read, and a damaged pickle may raise anything.
     except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        # torch advises to read the file unsafely before it says what it met.
+        said = str(error).rpartition("WeightsUnpickler error:")[2]
+        reason = said.strip().splitlines() or [type(error).__name__]
         raise CheckpointError(
             f"{path} is truncated or corrupted, or no checkpoint ({reason[0]}). Get it again and "
             "compare its size and sha256 with its source's"
@@ -162,7 +164,11 @@ def contents_of(content: dict[str, Any], path: str | Path) -> Contents:
     """
     entry = next((key for key in STATE_ENTRIES if isinstance(content.get(key), dict)), None)
     state = dict(content if entry is None else content[entry])
-    wrong = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    wrong = [
+        name
+        for name, value in state.items()
+        if not (isinstance(name, str) and isinstance(value, Tensor))
+    ]
     if wrong or not state:
         raise CheckpointError(
             f"{path} holds no state dict: expected tensors by name, under one of "
@@ -172,9 +178,11 @@ def contents_of(content: dict[str, Any], path: str | Path) -> Contents:
     return Contents(state, rest)
 
 
-def _found(state: dict[str, Any], wrong: list[str]) -> str:
+def _found(state: dict[Any, Any], wrong: list[Any]) -> str:
     if not wrong:
         return "it is empty"
+    if not isinstance(wrong[0], str):
+        return f"one is named {wrong[0]!r}, a {type(wrong[0]).__name__} (of {len(state)} entries)"
     return f"{wrong[0]!r} is a {type(state[wrong[0]]).__name__} (of {len(state)} entries)"
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from torch import nn
 
-from vfnet_d2.checkpoint.architecture import architecture_of
-from vfnet_d2.checkpoint.backbones import Shapes
+from vfnet_d2.checkpoint.architecture import model_name
+from vfnet_d2.checkpoint.backbones import Shapes, rows
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.metadata import InputConvention, Metadata
-from vfnet_d2.checkpoint.mmdet_keys import DETECTORS
+from vfnet_d2.checkpoint.mmdet_keys import DETECTORS, LOOKALIKES, keys_of
 from vfnet_d2.checkpoint.pairs import COUNTER
 
 CLASSES_KEYS = "MODEL.ONE_STAGE.NUM_CLASSES (YAML) or model.num_classes (LazyConfig)"
@@ -39,7 +39,9 @@ def check_matches(model: nn.Module, found: list[str], incompatible: Any) -> None
         )
 
 
-def check_converted(metadata: Metadata, file: Shapes, model: Shapes, path: str) -> None:
+def check_converted(
+    metadata: Metadata, file: Shapes, model: Shapes, path: str, *, detector: str
+) -> None:
     """Raise CheckpointError unless a converted file fits the model in every tensor.
 
     Args:
@@ -47,34 +49,48 @@ def check_converted(metadata: Metadata, file: Shapes, model: Shapes, path: str) 
         file: shapes of its tensors, by name.
         model: shapes of the model's tensors, by name.
         path: of the file.
+        detector: the model's meta-architecture.
     """
     file, model = _counted(file), _counted(model)
-    if metadata.classifier_dropped and metadata.detector in DETECTORS:
-        layer = DETECTORS[metadata.detector].our_classifier
+    if metadata.classifier_dropped:
+        layer = keys_of(metadata.detector).our_classifier
         model = {name: shape for name, shape in model.items() if not name.startswith(f"{layer}.")}
     wrong = sorted(name for name in file.keys() | model.keys() if file.get(name) != model.get(name))
-    if not wrong:
+    # Classes of other projects are not known here; they may be made from one of ours.
+    known = DETECTORS.keys() | LOOKALIKES.keys()
+    confused = metadata.detector != detector and {metadata.detector, detector} <= known
+    if not wrong and not confused:
         return
-    theirs, ours = metadata.architecture, model_name(model)
+    theirs, ours = metadata.architecture, model_name(model, detector)
     if theirs != ours:
         configs = ", ".join(metadata.configs) or "none shipped"
         reason = (
-            f"{path} is a checkpoint of {theirs}, but the model is {ours or 'none of the table'}. "
+            f"{path} is a checkpoint of {theirs}, but the model is {ours}. "
             f"Use a config of the checkpoint's architecture ({configs}) or another checkpoint"
         )
     elif _only_classes(metadata, wrong):
-        classifier = f"{DETECTORS[metadata.detector].our_classifier}.weight"
+        keys = keys_of(metadata.detector)
+        has, wants = (
+            rows(shapes, f"{keys.our_classifier}.weight") // keys.anchors
+            for shapes in (file, model)
+        )
         reason = (
-            f"{path} has {file[classifier][0]} classes, but the model has {model[classifier][0]} "
-            f"({CLASSES_KEYS}). To fine-tune with other classes, use `vfnet train`, or leave its "
-            "classifier out, which then starts afresh: tools/convert_checkpoint.py "
-            f"{path} OUT.pth --drop-classifier"
+            f"{path} has {has} classes, but the model has {wants} ({CLASSES_KEYS}). To fine-tune "
+            "with other classes, use `vfnet train`, or leave its classifier out, which then starts "
+            f"afresh: tools/convert_checkpoint.py {path} OUT.pth --drop-classifier"
         )
     else:
         reason = f"{path} is a checkpoint of {theirs}, as the model is, but does not fit it"
+    raise CheckpointError(f"{reason}. {_misfits(wrong, file, model)}")
+
+
+def _misfits(wrong: list[str], file: Shapes, model: Shapes) -> str:
+    """How many tensors do not fit, and the first of them."""
+    if not wrong:
+        return "All tensors fit, but the two detectors read them differently"
     first = wrong[0]
-    raise CheckpointError(
-        f"{reason}. {len(wrong)} tensors do not fit, first {first}, of shape "
+    return (
+        f"{len(wrong)} tensors do not fit, first {first}, of shape "
         f"{file.get(first, 'none')} in the file and {model.get(first, 'none')} in the model"
     )
 
@@ -84,16 +100,8 @@ def _counted(shapes: Shapes) -> dict[str, tuple[int, ...]]:
 
 
 def _only_classes(metadata: Metadata, wrong: list[str]) -> bool:
-    layer = DETECTORS[metadata.detector].our_classifier
+    layer = keys_of(metadata.detector).our_classifier
     return set(wrong) == {f"{layer}.weight", f"{layer}.bias"}
-
-
-def model_name(model: Shapes) -> str | None:
-    """Return the name of the model's architecture, None for one that the key tables lack."""
-    try:
-        return architecture_of(model).name
-    except CheckpointError:
-        return None
 
 
 def convention_warning(metadata: Metadata, model: nn.Module, path: str) -> str | None:

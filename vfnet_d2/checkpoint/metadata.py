@@ -93,8 +93,12 @@ class Metadata(NamedTuple):
         }
 
     @classmethod
-    def from_dict(cls, values: Any) -> "Metadata":
+    def from_dict(cls, values: Any, path: object) -> "Metadata":
         """Read what :meth:`as_dict` wrote.
+
+        Args:
+            values: the entry.
+            path: of the file it is from, for the message.
 
         Raises:
             CheckpointError: something is missing or not known.
@@ -106,8 +110,9 @@ class Metadata(NamedTuple):
             return cls(**{**values, "input_convention": InputConvention(**convention)})
         except (TypeError, KeyError, ValueError) as error:
             raise CheckpointError(
-                f"its entry {ENTRY!r} cannot be understood ({error}); was it written by another "
-                f"version? This one writes version {CONVERTER_VERSION}: convert the source again"
+                f"the entry {ENTRY!r} of {path} cannot be understood ({error}); was it written by "
+                f"another version? This one writes version {CONVERTER_VERSION}: convert the source "
+                "again"
             ) from error
 
 

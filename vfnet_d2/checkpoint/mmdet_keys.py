@@ -71,7 +71,7 @@ DETECTORS = {
         name="VFNet",
         config_prefix="vfnet",
         marker="bbox_head.vfnet_cls_dconv.weight",
-        our_marker="head.cls_star.weight",
+        our_marker="head.refine_star.weight",
         classifier="bbox_head.vfnet_cls",
         our_classifier="head.cls_pred",
         anchors=1,
@@ -121,6 +121,10 @@ DETECTORS = {
     ),
 }
 
+# Detectors of ours without a table: their tensors have the names and shapes of another's, and mean
+# something else. What their configs begin with.
+LOOKALIKES = {"FCOSATSS": "fcos_atss"}
+
 # Detectors that are no subject of this project's tables, for messages: one name each.
 FOREIGN = {
     "bbox_head.reppoints_cls_out.weight": "RepPoints without moments",
@@ -130,6 +134,12 @@ FOREIGN = {
     "roi_head.bbox_head.fc_cls.weight": "a two-stage detector",
     "rpn_head.rpn_cls.weight": "a two-stage detector",
 }
+
+
+def keys_of(detector: str) -> DetectorKeys:
+    """Return the names of a detector's tensors; one without a table has VFNet's classifier."""
+    return DETECTORS.get(detector, DETECTORS["VFNet"])
+
 
 BACKBONE = {"theirs": "backbone.", "ours": "backbone.bottom_up."}
 

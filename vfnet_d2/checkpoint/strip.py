@@ -1,11 +1,11 @@
 """Checkpoints for sharing: the model's weights without the state of its training."""
 
-import os
 from pathlib import Path
 
 import torch
 
-from vfnet_d2.checkpoint.files import write_whole
+from vfnet_d2.checkpoint.errors import CheckpointError
+from vfnet_d2.checkpoint.files import contents_of, read_file, write_whole
 from vfnet_d2.checkpoint.metadata import ENTRY
 
 
@@ -21,15 +21,15 @@ def strip_checkpoint(source: str | Path, target: str | Path) -> int:
 
     Raises:
         FileNotFoundError: no such source.
-        ValueError: the file holds no model.
+        CheckpointError: the file cannot be read, or holds no model.
     """
-    if not os.path.isfile(source):
-        raise FileNotFoundError(f"checkpoint {source} does not exist")
-    checkpoint = torch.load(source, map_location="cpu", weights_only=True)
-    if not isinstance(checkpoint, dict) or "model" not in checkpoint:
-        raise ValueError(f"{source} has no entry 'model': it is no checkpoint of a Detectron2 run")
+    checkpoint = read_file(source)
+    if "model" not in checkpoint:
+        raise CheckpointError(
+            f"{source} has no entry 'model': it is no checkpoint of a Detectron2 run"
+        )
     # Views of a larger storage would be saved with all of it.
-    weights = {name: value.clone() for name, value in checkpoint["model"].items()}
+    weights = {name: x.clone() for name, x in contents_of(checkpoint, source).state.items()}
     content = {"model": weights}
     if ENTRY in checkpoint:  # what a converted file says about itself
         content[ENTRY] = checkpoint[ENTRY]

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from detectron2.config import CfgNode, get_cfg
 
-from vfnet_d2.checkpoint.architecture import architecture_of, configs_for, shapes_of
+from vfnet_d2.checkpoint.architecture import configs_for, model_name, shapes_of
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.metadata import ENTRY, InputConvention, Metadata
 from vfnet_d2.config import add_vfnet_config
@@ -67,10 +67,7 @@ def trained_metadata(
             "classes"
         )
     detector = type(model).__name__
-    try:
-        name = architecture_of(shapes_of(model.state_dict())).name
-    except CheckpointError:
-        name = f"{detector}, of no shipped architecture"
+    name = model_name(shapes_of(model.state_dict()), detector)
     return Metadata(
         architecture=name,
         detector=detector,

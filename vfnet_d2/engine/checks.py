@@ -4,7 +4,10 @@ import logging
 from collections.abc import Sequence
 
 import torch
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from vfnet_d2.components import lookup_name
+from vfnet_d2.data.dataset import check_dataset_files
 
 logger = logging.getLogger(__name__)
 
@@ -41,3 +44,18 @@ def check_num_classes(num_classes: int, dataset_names: Sequence[str], *, key: st
                 f"{key} is {num_classes}, but dataset {name!r} has {len(classes)} classes "
                 f"({shown}); set {key} to {len(classes)}"
             )
+
+
+def check_test_sets(names: Sequence[str]) -> None:
+    """Find out before a training what its first evaluation, hours later, would stop at.
+
+    Args:
+        names: of the test sets.
+
+    Raises:
+        ValueError: one is not registered; lists the registered ones.
+        FileNotFoundError: annotation file or image folder of one are missing.
+    """
+    for name in names:
+        lookup_name(DatasetCatalog, name, key="a test set of the config")
+        check_dataset_files(name)

@@ -8,7 +8,7 @@ from torch import nn
 
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
-from vfnet_d2.checkpoint.mmdet_keys import DETECTORS
+from vfnet_d2.checkpoint.mmdet_keys import keys_of
 from vfnet_d2.checkpoint.pairs import COUNTER
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class FineTuneCheckpointer(CheckedCheckpointer):
         if path is None:
             return super()._load_model(checkpoint)
         layer = classifier_of(self._bare_model)
-        reason = self._reason_to_drop(checkpoint, layer)
+        reason = self._reason_to_drop(checkpoint, layer, path)
         if reason:
             names = [name for name in checkpoint["model"] if name.startswith(f"{layer}.")]
             for name in names:
@@ -81,17 +81,18 @@ class FineTuneCheckpointer(CheckedCheckpointer):
         incompatible.missing_keys.clear()
         return incompatible
 
-    def _reason_to_drop(self, checkpoint: Any, layer: str) -> str:
+    def _reason_to_drop(self, checkpoint: Any, layer: str, path: str) -> str:
         """Why a file's classifier is not that of the model's classes, or ""."""
         weight = checkpoint["model"].get(f"{layer}.weight")
         if weight is None:
             return ""
         ours = self._class_names
-        theirs = _names_in(checkpoint)
+        theirs = _names_in(checkpoint, path)
         if theirs is not None and theirs != ours:
             return f"the file's classes are {_listed(theirs)}, and the data's {_listed(ours)}"
-        if theirs is None and weight.shape[0] != len(ours):
-            return f"the file has {weight.shape[0]} classes, and the data {len(ours)}"
+        number = len(weight) // keys_of(type(self._bare_model).__name__).anchors
+        if theirs is None and number != len(ours):
+            return f"the file has {number} classes, and the data {len(ours)}"
         if theirs is None:
             logger.info(
                 "The file names no classes. It has %d, as the data has; they are taken to be "
@@ -104,15 +105,14 @@ class FineTuneCheckpointer(CheckedCheckpointer):
 
 def classifier_of(model: nn.Module) -> str:
     """Name of the layer of a model whose shape depends on the classes."""
-    keys = DETECTORS.get(type(model).__name__)
-    return keys.our_classifier if keys else DETECTORS["VFNet"].our_classifier
+    return keys_of(type(model).__name__).our_classifier
 
 
-def _names_in(checkpoint: Any) -> list[str] | None:
+def _names_in(checkpoint: Any, path: str) -> list[str] | None:
     """The class names that a checkpoint tells, unless they only count."""
     if ENTRY not in checkpoint:
         return None
-    names = Metadata.from_dict(checkpoint[ENTRY]).class_names
+    names = Metadata.from_dict(checkpoint[ENTRY], path).class_names
     return None if names == [str(index) for index in range(len(names or []))] else names
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
-from vfnet_d2.engine.checks import available_device, check_num_classes
+from vfnet_d2.engine.checks import available_device, check_num_classes, check_test_sets
 from vfnet_d2.engine.logs import log_setup
 from vfnet_d2.engine.saved_metadata import save_metadata
 from vfnet_d2.engine.steps import distribute, make_step_trainer
@@ -68,9 +68,11 @@ def _names(names: Any) -> list[str]:
 
 def train(cfg: DictConfig, *, resume: bool) -> dict[str, Any]:
     """Train, evaluating on the way, and return the last evaluation's results."""
+    model = build_model(cfg)
     train_loader = instantiate(cfg.dataloader.train)
     check_classes(cfg, cfg.dataloader.train.dataset.names)
-    model = build_model(cfg)
+    check_test_sets(_names(cfg.dataloader.test.dataset.names))
+    check_classes(cfg, cfg.dataloader.test.dataset.names)
     logger.info("Model:\n%s", model)
     cfg.optimizer.params.model = model
     optimizer = instantiate(cfg.optimizer)

@@ -116,7 +116,7 @@ def model_of_checkpoint(
                 f"result: tools/convert_checkpoint.py {weights} OUT.pth"
             )
         if ENTRY in contents.rest:
-            metadata = Metadata.from_dict(contents.rest[ENTRY])
+            metadata = Metadata.from_dict(contents.rest[ENTRY], weights)
         elif config is None:
             raise CheckpointError(without_config(weights, contents.state))
     if config is not None:

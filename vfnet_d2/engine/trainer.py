@@ -20,7 +20,7 @@ from torch import nn
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.config import add_vfnet_config
 from vfnet_d2.data.dataset import load_dataset
-from vfnet_d2.engine.checks import available_device, check_num_classes
+from vfnet_d2.engine.checks import available_device, check_num_classes, check_test_sets
 from vfnet_d2.engine.logs import log_setup
 from vfnet_d2.engine.saved_metadata import save_metadata
 from vfnet_d2.engine.solver import build_optimizer
@@ -46,6 +46,8 @@ class Trainer(DefaultTrainer):
             setup_logger()
         cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
         data_loader = self.build_train_loader(cfg)
+        check_test_sets(cfg.DATASETS.TEST)
+        check_classes(cfg, cfg.DATASETS.TEST)
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         model = distribute(model, broadcast_buffers=False)

@@ -91,7 +91,7 @@ def config_of_checkpoint(weights: str) -> CfgNode:
                 f"result: tools/convert_checkpoint.py {weights} OUT.pth"
             )
         raise CheckpointError(without_config(weights, contents.state))
-    metadata = Metadata.from_dict(contents.rest[ENTRY])
+    metadata = Metadata.from_dict(contents.rest[ENTRY], weights)
     cfg = config_of(metadata, weights)
     if metadata.config is not None:
         cfg.SOLVER = get_config(next(iter(metadata.configs), None) or _same_model(cfg)).SOLVER

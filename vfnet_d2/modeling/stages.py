@@ -71,3 +71,17 @@ def class_targets(matches: Matches, score: Tensor | float, logits: Tensor) -> Te
     values = torch.as_tensor(score, dtype=logits.dtype, device=logits.device)
     targets[matches.image, matches.anchor, matches.gt_classes] = values
     return targets
+
+
+def stage_factors(weights: Sequence[float], stages: int) -> Sequence[float]:
+    """One factor per box stage; fewer stages than weights take the last ones.
+
+    Raises:
+        ValueError: fewer weights than stages.
+    """
+    if len(weights) < stages:
+        raise ValueError(
+            f"the head predicts {stages} stages of boxes, but box_loss_weights "
+            f"(MODEL.ONE_STAGE.BOX_LOSS_WEIGHTS) is {tuple(weights)}; give one weight a stage"
+        )
+    return weights[-stages:]

@@ -29,3 +29,10 @@ def test_another_number_of_anchors_than_the_head_s_is_refused() -> None:
     lazy.anchor_generator.aspect_ratios = [[1.0]]
     with pytest.raises(ValueError, match=r"9 boxes a cell.*makes \[3, 3, 3, 3, 3\] anchors"):
         instantiate(lazy)
+
+
+def test_a_head_of_one_anchor_is_refused() -> None:
+    cfg = shrunk_config(CONFIG)
+    cfg.MODEL.ONE_STAGE.HEAD.NAME = "VFNetHead"
+    with pytest.raises(ValueError, match=r"predicts 1 boxes a cell.*makes \[9, 9, 9, 9, 9\]"):
+        build_model(cfg)

@@ -52,3 +52,8 @@ def test_another_anchor_scale_is_fine_when_the_head_knows() -> None:
         *("MODEL.ONE_STAGE.HEAD.VFNetHead.ANCHOR_SCALE", 4.0),
     )
     assert model.head.anchor_scale == 4
+
+
+def test_a_head_without_stars_is_refused() -> None:
+    with pytest.raises(ValueError, match="such as VFNetHead; TowerHead does not"):
+        small_model("MODEL.ONE_STAGE.HEAD.NAME", "TowerHead")

@@ -24,7 +24,7 @@ from vfnet_d2.losses.registry import ClassificationLoss
 from vfnet_d2.modeling.matchers.registry import Matcher
 from vfnet_d2.modeling.meta_arch.parts import parts_from_config
 from vfnet_d2.modeling.postprocess import CANDIDATE_SELECTORS, detect
-from vfnet_d2.modeling.stages import class_targets, flatten, match_stage, per_anchor
+from vfnet_d2.modeling.stages import class_targets, flatten, match_stage, per_anchor, stage_factors
 from vfnet_d2.modeling.structures import Assignment, HeadOutputs, Matches
 from vfnet_d2.modeling.suppression import ClasswiseNMS, Suppression
 from vfnet_d2.modeling.targets import centerness, check_targets, count_positives
@@ -179,8 +179,7 @@ class OneStageDetector(DenseDetector):
         score = self.iou_target(matches, gt_instances) if self.cls_loss.iou_aware else 1.0
         targets = class_targets(matches, score, logits)
         losses = {"loss_cls": self.cls_loss(logits[counted], targets[counted]) / normalizers[0]}
-        # A detector with one box stage gives it the last stage's weight.
-        factors = self.box_loss_weights[-len(stages) :]
+        factors = stage_factors(self.box_loss_weights, len(stages))
         for stage, (_, loss) in enumerate(stages):
             scale = factors[stage] / normalizers[stage + 1]
             losses[self.BOX_LOSS_NAMES[stage]] = (loss * weights[stage]).sum() * scale

@@ -19,7 +19,7 @@ class OneStageRetinaNet(IoUMatchedDetector):
         super().__init__(*args, **kwargs)
         generator: Any = self.anchor_generator
         made = list(generator.num_cell_anchors)
-        expected = self.head.num_anchors
+        expected = getattr(self.head, "num_anchors", 1)  # heads of one anchor do not tell
         if any(number != expected for number in made):
             raise ValueError(
                 f"the head predicts {expected} boxes a cell, but the anchor generator makes "

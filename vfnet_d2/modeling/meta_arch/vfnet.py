@@ -17,8 +17,8 @@ class VFNet(OneStageDetector):
     divide by the sum of these weights, which is what this does, and not by N_pos).
 
     Raises:
-        ValueError: anchors that are not ``head.anchor_scale`` strides wide, so that the star
-            would not lie on the box.
+        ValueError: a head without stars, or anchors that are not ``head.anchor_scale`` strides
+            wide, so that the star would not lie on the box.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -26,7 +26,12 @@ class VFNet(OneStageDetector):
         self._check_anchor_scale()
 
     def _check_anchor_scale(self) -> None:
-        scale = self.head.anchor_scale
+        scale = getattr(self.head, "anchor_scale", None)
+        if scale is None:
+            raise ValueError(
+                f"VFNet needs a head that knows its anchor_scale, such as VFNetHead; "
+                f"{type(self.head).__name__} does not. Choose another head or detector"
+            )
         generator: Any = self.anchor_generator
         for stride, cell in zip(generator.strides, generator.cell_anchors, strict=True):
             sides = (cell[:, 2:] - cell[:, :2]).flatten().tolist()
