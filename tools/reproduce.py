@@ -6,8 +6,9 @@
     tools/reproduce.py --rows atss_R_50_1x atss_R_50_vfl_1x --iterations 300 --images 500
 
 Every run has a folder of its own under --output. The same command goes on where it was stopped:
-finished runs are not repeated, an interrupted one resumes from its last checkpoint. The tables are
-printed, and kept up to date in report.md under --output.
+finished runs are not repeated, an interrupted one resumes from its last checkpoint. Started several
+times, say once a GPU, the processes share the work. The tables are printed, and kept up to date in
+report.md under --output.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def main() -> int:
     failed = False
     for number, (run, outcome) in enumerate(reproduce.execute(runs, results, settings), start=1):
         print(f"[{number}/{len(runs)}] {run.key}: {outcome}", flush=True)
-        failed |= run.key not in results.runs
+        failed |= outcome.startswith(reproduce.FAILED)
         report = write_report(tables, runs, results)
     print(f"\n{report}")
     return int(failed)

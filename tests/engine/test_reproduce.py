@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vfnet_d2.engine import reproduce
-from vfnet_d2.engine.reproduce_runs import Results, Run, Settings, write_report
+from vfnet_d2.engine.reproduce_runs import LOCK, Results, Run, Settings, locked, write_report
 from vfnet_d2.evaluation.history import last_result
 from vfnet_d2.evaluation.paper_tables import TABLES, Row
 from vfnet_d2.model_zoo import get_config
@@ -134,12 +134,32 @@ def test_an_interrupted_write_keeps_the_old_file(
     before = (tmp_path / "results.json").read_text()
     monkeypatch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        results.add(Run("b", 7, tmp_path), {"AP": 1.0})
+        results.add((Run("b", 7, tmp_path), {"AP": 1.0}))
     assert (tmp_path / "results.json").read_text() == before
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == [
+        "lock",
         "report.md",
         "results.json",
     ]
+
+
+def test_processes_share_a_folder(tmp_path: Path) -> None:
+    """The second one meets a run that is being trained, and one finished since it started."""
+    runs = reproduce.plan(ROWS, (1, 3), tmp_path)
+    mine, theirs = (Results(tmp_path, SETTINGS) for _ in range(2))
+    stub = Stub()
+    second = reproduce.execute(runs, theirs, SETTINGS, train=stub)
+    result = {"AP": 5.0}
+    with locked(runs[0].folder / LOCK, wait=False) as held:
+        assert held
+        mine.add((runs[1], result))
+        assert next(second) == (runs[0], "left to the process that is at it")
+    assert next(second) == (runs[1], "AP 5.00, finished before")
+    assert next(second) == (runs[2], "AP 3.00")
+    mine.add((runs[3], result))
+    assert stub.trained == [runs[2].key]
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert set(content["runs"]) == {run.key for run in runs[1:]}
 
 
 @pytest.mark.parametrize(("iterations", "images"), [(9, 10), (10, 0)])

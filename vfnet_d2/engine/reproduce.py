@@ -14,7 +14,7 @@ from detectron2.config import CfgNode
 from vfnet_d2.data.shapes import SHAPES_SPLITS, register_shapes
 from vfnet_d2.engine import trainer
 from vfnet_d2.engine.launch import argument_parser, launch
-from vfnet_d2.engine.reproduce_runs import Results, Run, Settings
+from vfnet_d2.engine.reproduce_runs import LOCK, Results, Run, Settings, locked
 from vfnet_d2.evaluation.history import last_result
 from vfnet_d2.evaluation.paper_tables import TABLES, Row
 from vfnet_d2.model_zoo import get_config
@@ -30,6 +30,7 @@ HEAD_KEYS = ("CHANNELS", "INIT_STD")
 # Towers without a norm do not stand the rate of those with one: their classifiers die.
 PLAIN_TOWERS_RATE = 0.25
 LOG = "output.txt"
+FAILED = "FAILED"
 _FULL_SET = "shapes_train"
 
 
@@ -161,18 +162,24 @@ def execute(
 ) -> Iterator[tuple[Run, str]]:
     """Do the runs that are not finished, and say of each how it ended.
 
-    A run that fails does not stop the others; the next call tries it again.
+    A run that fails does not stop the others; the next call tries it again. One that another
+    process is at is left to that.
     """
-    results.save()
+    results.add()
     for run in runs:
-        if run.key in results.runs:
-            yield run, f"AP {results.runs[run.key]['AP']:.2f}, finished before"
-            continue
-        try:
-            train(run, settings)
-            result = last_result(run.folder / "metrics.json")
-        except (RuntimeError, OSError, ValueError) as error:
-            yield run, f"FAILED: {error}"
-            continue
-        results.add(run, result)
+        with locked(run.folder / LOCK, wait=False) as mine:
+            results.read()
+            if run.key in results.runs:
+                yield run, f"AP {results.runs[run.key]['AP']:.2f}, finished before"
+                continue
+            if not mine:
+                yield run, "left to the process that is at it"
+                continue
+            try:
+                train(run, settings)
+                result = last_result(run.folder / "metrics.json")
+            except (RuntimeError, OSError, ValueError) as error:
+                yield run, f"{FAILED}: {error}"
+                continue
+            results.add((run, result))
         yield run, f"AP {result['AP']:.2f}"

@@ -1,14 +1,16 @@
 """The runs of a reproduction: what they share, which are finished, and what they found."""
 
+import fcntl
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vfnet_d2.evaluation.files import replacing
 from vfnet_d2.evaluation.paper_tables import Row, report
 
-RESULTS, REPORT = "results.json", "report.md"
+RESULTS, REPORT, LOCK = "results.json", "report.md", "lock"
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,31 @@ class Run:
         return f"{self.config} seed {self.seed}"
 
 
+@contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the lock of a file, which ends with the process at the latest.
+
+    Args:
+        path: the file; it and its folder are made if needed.
+        wait: until another process lets go. Otherwise the block is entered without the lock.
+
+    Yields:
+        whether the lock is held.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
 class Results:
     """The finished runs of an output folder, in a file that is always whole.
+
+    Several processes may share the folder, each with an object of its own.
 
     Args:
         output: the folder.
@@ -61,6 +86,10 @@ class Results:
         self.path = output / RESULTS
         self.settings = asdict(settings)
         self.runs: dict[str, dict[str, float]] = {}
+        self.read()
+
+    def read(self) -> None:
+        """Take over what the file says now."""
         if not self.path.exists():
             return
         try:
@@ -76,16 +105,14 @@ class Results:
                 "another --output, or the same options"
             )
 
-    def add(self, run: Run, result: dict[str, float]) -> None:
-        """Record a finished run."""
-        self.runs[run.key] = result
-        self.save()
-
-    def save(self) -> None:
-        """Write the file, so that it says from the start which settings the folder is for."""
-        content = {"settings": self.settings, "runs": self.runs}
-        with replacing(self.path) as scratch:
-            scratch.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    def add(self, *finished: tuple[Run, dict[str, float]]) -> None:
+        """Record finished runs; without one, the file still says what the folder is for."""
+        with locked(self.path.with_name(LOCK), wait=True):
+            self.read()
+            self.runs.update({run.key: result for run, result in finished})
+            content = {"settings": self.settings, "runs": self.runs}
+            with replacing(self.path) as scratch:
+                scratch.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def state(self, run: Run) -> str:
         """Whether a run is finished, started or to do."""
