@@ -17,7 +17,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Run, Settings]]:
 
     def train(run: Run, settings: Settings) -> None:
         called.append((run, settings))
-        run.folder.mkdir(parents=True)
+        run.folder.mkdir(parents=True, exist_ok=True)
         if run.seed == 13:
             raise RuntimeError("unlucky")
         entry = ", ".join(f'"bbox/{n}": 7' for n in ("AP", "AP50", "AP75", "APs", "APm", "APl"))
