@@ -80,6 +80,10 @@ def test_options(files: Path) -> None:
     [
         (["truth.json", "--detections", "gone.json"], "gone.json"),
         (["--detections", "found.json"], "--detections needs PATH"),
+        (
+            ["truth.json", "--detections", "found.json", "--tta", "--tile", "64"],
+            "--tta, --tile say how a model looks at images, but with --detections there is none",
+        ),
         (["truth.csv", "--detections", "found.json"], "as COCO JSON, whose ids it refers to"),
         (["truth.json", "--detections", "bad.json"], "bad.json is not JSON"),
         (["truth.json", "--weights", "gone.pth"], "gone.pth does not exist"),

@@ -1,5 +1,7 @@
 """Tests of tools/reproduce.py."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +20,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Run, Settings]]:
     def train(run: Run, settings: Settings) -> None:
         called.append((run, settings))
         run.folder.mkdir(parents=True, exist_ok=True)
+        if run.seed == 666:
+            os.kill(os.getpid(), signal.SIGTERM)
         if run.seed == 13:
             raise RuntimeError("unlucky")
         entry = ", ".join(f'"bbox/{n}": 7' for n in ("AP", "AP50", "AP75", "APs", "APm", "APl"))
@@ -54,6 +58,22 @@ def test_the_exit_status_tells_of_a_failed_run(
     words = ["--rows", "vfnet_R_50_1x", "--seeds", "13", "1", "--output", str(tmp_path)]
     assert start(monkeypatch, *words) == 1
     assert len(calls) == 2
+
+
+def test_killed_it_stops_as_if_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list
+) -> None:
+    """So the block that ends the training in the other process is run."""
+    before = signal.getsignal(signal.SIGTERM)
+    # Without a handler of its own the tool would take the tests with it.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    words = ["--rows", "vfnet_R_50_1x", "--seeds", "666", "1", "--output", str(tmp_path)]
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start(monkeypatch, *words)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert len(calls) == 1
 
 
 def test_a_dry_run_writes_nothing(

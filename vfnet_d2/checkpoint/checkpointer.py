@@ -5,8 +5,6 @@ import os
 from typing import Any
 
 from detectron2.checkpoint import DetectionCheckpointer
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from vfnet_d2.checkpoint.architecture import naming, shapes_of
 from vfnet_d2.checkpoint.errors import CheckpointError
@@ -31,7 +29,7 @@ from vfnet_d2.checkpoint.pickles import check_pickle
 logger = logging.getLogger(__name__)
 
 # Files that Detectron2 reads in ways of its own: its model zoo's and pycls's.
-_DETECTRON2_SUFFIXES = (".pkl", ".pyth")
+DETECTRON2_SUFFIXES = (".pkl", ".pyth")
 # Where _load_file leaves what _load_model needs beside the tensors.
 _IMAGENET = "vfnet_d2 imagenet"
 _PATH = "vfnet_d2 path"
@@ -91,20 +89,13 @@ class CheckedCheckpointer(DetectionCheckpointer):
         if resume and self.has_checkpoint():
             path = self.get_checkpoint_file()
         rest = self.resume_or_load(path, resume=resume)
-        check_complete(
-            self._bare_model, missing=self._missing, unexpected=self._unexpected, path=path
-        )
+        check_complete(self.model, missing=self._missing, unexpected=self._unexpected, path=path)
         return rest
-
-    @property
-    def _bare_model(self) -> nn.Module:
-        model: nn.Module = self.model
-        return model.module if isinstance(model, DistributedDataParallel) else model
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         if filename.endswith(".pkl"):
             check_pickle(filename)
-        if filename.endswith(_DETECTRON2_SUFFIXES):
+        if filename.endswith(DETECTRON2_SUFFIXES):
             return super()._load_file(filename)
         content = read_file(filename)
         state, rest = contents_of(content, filename)
@@ -125,13 +116,13 @@ class CheckedCheckpointer(DetectionCheckpointer):
     def _load_model(self, checkpoint: Any) -> Any:
         path = checkpoint.pop(_PATH, "the checkpoint")
         imagenet: ImageNetBackbone | None = checkpoint.pop(_IMAGENET, None)
-        shapes = shapes_of(self._bare_model.state_dict())
+        shapes = shapes_of(self.model.state_dict())
         metadata = None
         if imagenet is not None:
             check_backbone(imagenet, shapes, path)
         elif ENTRY in checkpoint:
             metadata = Metadata.from_dict(checkpoint[ENTRY], path)
-            detector = type(self._bare_model).__name__
+            detector = type(self.model).__name__
             found_shapes = shapes_of(checkpoint["model"])
             check_converted(metadata, found_shapes, shapes, path, detector=detector)
         found = list(checkpoint["model"])
@@ -140,7 +131,7 @@ class CheckedCheckpointer(DetectionCheckpointer):
         # What has another shape is in both lists.
         self._missing = list(dict.fromkeys([*incompatible.missing_keys, *mismatched]))
         self._unexpected = list(incompatible.unexpected_keys)
-        check_matches(self._bare_model, found, incompatible)
+        check_matches(self.model, found, incompatible)
         if imagenet is not None:
             fresh = [name for name in incompatible.missing_keys if not name.endswith(COUNTER)]
             logger.info(loading_line(imagenet, fresh, path))
@@ -155,7 +146,7 @@ class CheckedCheckpointer(DetectionCheckpointer):
         logger.info("%s: %s%s", path, metadata.architecture, origin)
         if metadata.classifier_dropped:
             logger.info("%s has no classifier: the model's starts afresh", path)
-        warning = convention_warning(metadata, self._bare_model, path)
+        warning = convention_warning(metadata, self.model, path)
         if warning:
             logger.warning(warning)
 

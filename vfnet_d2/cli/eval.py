@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vfnet_d2.cli.inference_options import add_inference_options, inference_arguments
+from vfnet_d2.cli.inference_options import (
+    LOOKING,
+    add_inference_options,
+    inference_arguments,
+)
 from vfnet_d2.data.formats.opening import FORMATS, open_dataset
 from vfnet_d2.data.formats.reader import FormatError
 from vfnet_d2.data.formats.register import register_dataset
@@ -115,6 +119,12 @@ def _evaluate_detections(
 ) -> dict[str, Any]:
     if arguments.path is None:
         raise ReportInputError("--detections needs PATH: the COCO JSON with the ground truth")
+    useless = [f"--{name.replace('_', '-')}" for name in LOOKING if getattr(arguments, name)]
+    if useless:
+        raise ReportInputError(
+            f"{', '.join(useless)} say how a model looks at images, but with --detections there is "
+            "none: leave them out, or give --weights"
+        )
     truth = Path(arguments.path)
     if truth.is_dir():
         reader = open_dataset(truth, format_name=arguments.format_name, split=_split(arguments))

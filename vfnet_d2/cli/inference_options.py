@@ -5,6 +5,9 @@ from typing import Any
 
 from vfnet_d2.layers.soft_nms import DECAYS
 
+# Of the options below, those that do nothing unless they are given.
+LOOKING = ("soft_nms", "tta", "tile")
+
 
 def add_inference_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--soft-nms``, ``--tta``, ``--tile`` and ``--tile-overlap``."""

@@ -58,7 +58,7 @@ class FineTuneCheckpointer(CheckedCheckpointer):
         path = self._starting_path
         if path is None:
             return super()._load_model(checkpoint)
-        layer = classifier_of(self._bare_model)
+        layer = classifier_of(self.model)
         reason = self._reason_to_drop(checkpoint, layer, path)
         if reason:
             names = [name for name in checkpoint["model"] if name.startswith(f"{layer}.")]
@@ -68,7 +68,7 @@ class FineTuneCheckpointer(CheckedCheckpointer):
                 checkpoint[ENTRY] = {**checkpoint[ENTRY], "classifier_dropped": True}
         incompatible = super()._load_model(checkpoint)
         fresh = [name for name in self._missing if not name.endswith(COUNTER)]
-        total = sum(not name.endswith(COUNTER) for name in self._bare_model.state_dict())
+        total = sum(not name.endswith(COUNTER) for name in self.model.state_dict())
         logger.info(
             "%s: %d of %d tensors loaded%s%s",
             path,
@@ -90,7 +90,7 @@ class FineTuneCheckpointer(CheckedCheckpointer):
         theirs = _names_in(checkpoint, path)
         if theirs is not None and theirs != ours:
             return f"the file's classes are {_listed(theirs)}, and the data's {_listed(ours)}"
-        number = len(weight) // keys_of(type(self._bare_model).__name__).anchors
+        number = len(weight) // keys_of(type(self.model).__name__).anchors
         if theirs is None and number != len(ours):
             return f"the file has {number} classes, and the data {len(ours)}"
         if theirs is None:

@@ -25,7 +25,7 @@ from vfnet_d2.engine.accumulate import AccumulatingTrainer, clip_total_norm
 from vfnet_d2.engine.batch_picture import ValidationPictures, WatchedLoader, batch_watcher
 from vfnet_d2.engine.classifier import FineTuneCheckpointer
 from vfnet_d2.engine.ema import EmaUpdate, averaged_model
-from vfnet_d2.engine.saved_metadata import bare_model, save_metadata
+from vfnet_d2.engine.saved_metadata import save_metadata
 from vfnet_d2.engine.trackers import TRACKERS
 from vfnet_d2.engine.trainer import Trainer
 from vfnet_d2.engine.validation import EarlyStopError, EarlyStopping, ValidationHistory
@@ -103,7 +103,7 @@ class FineTuner(Trainer):
         )
         self.metadata = save_metadata(checkpointer, dataset_names=cfg.DATASETS.TRAIN, cfg=cfg)
         if self.options.ema:
-            self.ema = averaged_model(bare_model(model))
+            self.ema = averaged_model(checkpointer.model)
             checkpointer.add_checkpointable("ema", self.ema)
         return checkpointer
 
@@ -121,7 +121,7 @@ class FineTuner(Trainer):
             found.insert(place + 1, stopping)
         if self.ema is not None:
             # Before the checkpointer, which saves the average too.
-            found.insert(1, EmaUpdate(self.ema, bare_model(self.model)))
+            found.insert(1, EmaUpdate(self.ema, self.checkpointer.model))
         return found
 
     def build_writers(self) -> list[EventWriter]:
@@ -154,7 +154,7 @@ class FineTuner(Trainer):
         self.history.read(iterations=self.start_iter)
         if self.ema is not None and self.ema.n_averaged == 0:
             # The checkpoint is of a training without average.
-            self.ema.module.load_state_dict(bare_model(self.model).state_dict())
+            self.ema.module.load_state_dict(self.checkpointer.model.state_dict())
 
     def train(self) -> dict[str, Any]:
         """Train to the last iteration or the early stop; return the last validation's results."""
@@ -170,7 +170,8 @@ class FineTuner(Trainer):
 
     @property
     def _validated(self) -> nn.Module:
-        return self.ema.module if self.ema is not None else bare_model(self.model)
+        model: nn.Module = self.checkpointer.model
+        return self.ema.module if self.ema is not None else model
 
     def _validate(self) -> dict[str, Any]:
         """Evaluate, and keep the weights if they are the best so far."""

@@ -4,18 +4,11 @@ from collections.abc import Sequence
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
 from vfnet_d2.checkpoint.trained import SavedMetadata, trained_metadata
 from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
-
-
-def bare_model(model: nn.Module) -> nn.Module:
-    """Return a model without the wrapper that averages gradients over processes."""
-    return model.module if isinstance(model, DistributedDataParallel) else model
 
 
 def save_metadata(
@@ -31,7 +24,7 @@ def save_metadata(
     Returns:
         what is written; None for models that are not of this project, which get nothing.
     """
-    model = bare_model(checkpointer.model)
+    model = checkpointer.model
     if not isinstance(model, OneStageDetector):
         return None
     names: Sequence[str] = MetadataCatalog.get(dataset_names[0]).get("thing_classes") or []

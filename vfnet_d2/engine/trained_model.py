@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from detectron2.config import CfgNode, LazyConfig, get_cfg, instantiate
 from detectron2.data import DatasetMapper, MetadataCatalog
 from detectron2.modeling import build_model
-from torch import nn
+from torch import Tensor, nn
 
 from vfnet_d2.checkpoint.architecture import architecture_of, configs_for, naming, shapes_of
-from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
+from vfnet_d2.checkpoint.checkpointer import DETECTRON2_SUFFIXES, CheckedCheckpointer
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.files import contents_of, read_file
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
@@ -22,9 +22,6 @@ from vfnet_d2.data.shapes import SHAPES_SPLITS
 from vfnet_d2.data.shapes_config import SHAPES_CLASSES
 from vfnet_d2.engine.checks import available_device, default_device
 from vfnet_d2.model_zoo import available_configs, config_file, get_config
-
-# Read by Detectron2 in ways of its own; nothing of ours is in them.
-_DETECTRON2_SUFFIXES = (".pkl", ".pyth")
 
 
 class TrainedModel(NamedTuple):
@@ -107,20 +104,11 @@ def model_of_checkpoint(
         ValueError: no such config.
     """
     device = device or default_device()
-    metadata = None
-    if not str(weights).endswith(_DETECTRON2_SUFFIXES):
-        contents = contents_of(read_file(weights), weights)
-        if naming(shapes_of(contents.state)) == MMDET:
-            raise CheckpointError(
-                f"{weights} is a checkpoint of mmdet. Convert it once, then predict with the "
-                f"result: tools/convert_checkpoint.py {weights} OUT.pth"
-            )
-        if ENTRY in contents.rest:
-            metadata = Metadata.from_dict(contents.rest[ENTRY], weights)
-        elif config is None:
-            raise CheckpointError(without_config(weights, contents.state))
+    metadata, state = read_metadata(weights)
     if config is not None:
         trained = model_of_config(*_named(str(config), device), weights=str(weights))
+    elif metadata is None:
+        raise CheckpointError(without_config(weights, state))
     else:
         cfg = config_of(metadata, weights)
         cfg.MODEL.DEVICE = device
@@ -130,6 +118,25 @@ def model_of_checkpoint(
     return trained
 
 
+def read_metadata(weights: str | Path) -> tuple[Metadata | None, dict[str, Tensor]]:
+    """Read what a checkpoint says about itself, and its tensors; of Detectron2's files nothing.
+
+    Raises:
+        FileNotFoundError: no such file.
+        CheckpointError: it cannot be read, or is of mmdet.
+    """
+    if str(weights).endswith(DETECTRON2_SUFFIXES):
+        return None, {}
+    contents = contents_of(read_file(weights), weights)
+    if naming(shapes_of(contents.state)) == MMDET:
+        raise CheckpointError(
+            f"{weights} is a checkpoint of mmdet. Convert it once, then use the result: "
+            f"tools/convert_checkpoint.py {weights} OUT.pth"
+        )
+    entry = contents.rest.get(ENTRY)
+    return None if entry is None else Metadata.from_dict(entry, weights), contents.state
+
+
 def _named(config: str, device: str) -> tuple[str, list[str]]:
     """Path of a config file or of a config of the model zoo, and the overrides of the device."""
     path = config if config.endswith((".py", ".yaml", ".yml")) else config_file(config)
@@ -137,18 +144,16 @@ def _named(config: str, device: str) -> tuple[str, list[str]]:
     return path, [part.format(device) for part in key]
 
 
-def config_of(metadata: Metadata | None, weights: str | Path) -> CfgNode:
+def config_of(metadata: Metadata, weights: str | Path) -> CfgNode:
     """Return the config that a checkpoint names or holds, with its classes and input convention.
 
     Args:
-        metadata: of the checkpoint, if it has any.
+        metadata: of the checkpoint.
         weights: its file, for messages.
 
     Raises:
         CheckpointError: it names none that is shipped.
     """
-    if metadata is None:
-        raise CheckpointError(without_config(weights, {}))
     if metadata.config is not None:
         return config_from_text(metadata.config, weights)
     shipped = [name for name in metadata.configs if name in available_configs()]

@@ -7,20 +7,14 @@ from typing import Any
 import yaml
 from detectron2.config import CfgNode, get_cfg
 
-from vfnet_d2.checkpoint.architecture import naming, shapes_of
 from vfnet_d2.checkpoint.errors import CheckpointError
-from vfnet_d2.checkpoint.files import contents_of, read_file
-from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
-from vfnet_d2.checkpoint.pairs import MMDET
 from vfnet_d2.config import add_vfnet_config
-from vfnet_d2.engine.trained_model import config_of, without_config
+from vfnet_d2.engine.trained_model import config_of, read_metadata, without_config
 from vfnet_d2.engine.trainer import check_architecture
 from vfnet_d2.model_zoo import available_configs, get_config
 
 # Whose optimizer and learning rate a checkpoint gets whose model is of no shipped config.
 USUAL_SOLVER = "vfnet_R_50_1x"
-# Read by Detectron2 in ways of its own; they name no config.
-_DETECTRON2_SUFFIXES = (".pkl", ".pyth")
 # yacs raises these for unknown keys and for values of another type.
 _REFUSED = (KeyError, AssertionError, ValueError, SyntaxError)
 
@@ -81,17 +75,9 @@ def config_of_checkpoint(weights: str) -> CfgNode:
     Raises:
         CheckpointError: it tells none.
     """
-    if weights.endswith(_DETECTRON2_SUFFIXES):
-        raise CheckpointError(without_config(weights, {}))
-    contents = contents_of(read_file(weights), weights)
-    if ENTRY not in contents.rest:
-        if naming(shapes_of(contents.state)) == MMDET:
-            raise CheckpointError(
-                f"{weights} is a checkpoint of mmdet. Convert it once, then train from the "
-                f"result: tools/convert_checkpoint.py {weights} OUT.pth"
-            )
-        raise CheckpointError(without_config(weights, contents.state))
-    metadata = Metadata.from_dict(contents.rest[ENTRY], weights)
+    metadata, state = read_metadata(weights)
+    if metadata is None:
+        raise CheckpointError(without_config(weights, state))
     cfg = config_of(metadata, weights)
     if metadata.config is not None:
         cfg.SOLVER = get_config(next(iter(metadata.configs), None) or _same_model(cfg)).SOLVER
