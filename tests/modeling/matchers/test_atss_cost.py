@@ -3,11 +3,13 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.helpers.atss_cases import anchors_over, random_boxes, targets_of
+from vfnet_d2.modeling.matchers import atss
 from vfnet_d2.modeling.matchers.atss import ATSSMatcher
 
 
@@ -35,9 +37,28 @@ def largest_result(anchors: list[Boxes], target: Instances) -> int:
 def test_no_intermediate_compares_all_boxes_with_all_anchors() -> None:
     boxes = random_boxes(np.random.default_rng(8), 3000, 800, 1333)
     anchors = anchors_over(800, 1344)
-    # 3,000 boxes, 5 levels, the cells that can be among the 9 nearest, and x and y of a corner
-    assert largest_result(anchors, targets_of(boxes, (800, 1333))) <= 3000 * 5 * 9 * 9
+    # 3,000 boxes, the 9 nearest cells of 5 levels, and x and y of two corners
+    assert largest_result(anchors, targets_of(boxes, (800, 1333))) <= 3000 * 5 * 9 * 4
     assert sum(len(level) for level in anchors) == 22_400  # a dense matrix has 50 times that
+
+
+def test_hardly_any_box_needs_the_wide_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = {}
+
+    def counting(pairs: Any, topk: int, *, width: int) -> Any:
+        searched[width] = pairs.centre.shape[1]
+        return search(pairs, topk, width=width)
+
+    search = atss._search
+    monkeypatch.setattr(atss, "_search", counting)
+    rng = np.random.default_rng(10)
+    centre, half = rng.uniform(0, (1333, 800), (3000, 2)), rng.uniform(2, 400, (3000, 2))
+    boxes = np.concatenate([centre - half, centre + half], axis=1)
+    ATSSMatcher()(anchors_over(800, 1344), [targets_of(boxes, (800, 1333))])
+    narrow, wide = sorted(searched)
+    assert (narrow, wide) == (5, 10)
+    assert searched[narrow] == 3000 * 5
+    assert searched[wide] < 3000 * 5 / 100
 
 
 def test_intermediates_do_not_grow_with_the_image() -> None:

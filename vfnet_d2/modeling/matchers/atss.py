@@ -5,6 +5,7 @@ level are found among the few grid cells around its centre, so time and memory g
 boxes x levels x k only; the assignment is the dense one, ties included.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,7 +20,8 @@ from vfnet_d2.modeling.structures import Assignment
 
 # A point must lie inside a box by more than this many pixels to be positive for it.
 INSIDE_MARGIN = 0.01
-_LAST = torch.iinfo(torch.int64).max
+# Keys of the search hold the bits of a float32 above an index; from here on the float is infinite.
+_NO_CELL = 0x7F800000 << 32
 
 
 class _Targets(NamedTuple):
@@ -28,6 +30,16 @@ class _Targets(NamedTuple):
     boxes: Tensor  # (M, 4) float32, pixels
     image: Tensor  # (M,) image of the box
     number: Tensor  # (M,) its number within the image
+
+
+class _Pairs(NamedTuple):
+    """Q pairs of a box and a level: the box's centre and the level's grid; x and y in pixels."""
+
+    centre: Tensor  # (2, Q)
+    origin: Tensor  # (2, Q)
+    step: Tensor  # (2, Q)
+    valid: Tensor  # (2, Q) columns and rows open to the box
+    columns: Tensor  # (Q,) of the whole grid
 
 
 @MATCHER_REGISTRY.register()
@@ -47,7 +59,6 @@ class ATSSMatcher:
             )
         self.topk = topk
         self.size_divisibility = size_divisibility
-        self._rank_x, self._rank_y = _candidate_ranks(topk)
 
     @torch.no_grad()
     def __call__(
@@ -87,53 +98,69 @@ class ATSSMatcher:
             valid: (M, L, 2) columns and rows open to the box.
 
         Returns:
-            anchor indices (M, L*k) and whether each entry is one (a level may have fewer).
+            anchor indices (k*L, M) and whether each entry is one (a level may have fewer).
         """
-        centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-        dx2, column = self._axis(grid.origin[:, 0], grid.step[:, 0], centre[:, 0], valid[..., 0])
-        dy2, row = self._axis(grid.origin[:, 1], grid.step[:, 1], centre[:, 1], valid[..., 1])
-        rank_x, rank_y = self._rank_x.to(boxes.device), self._rank_y.to(boxes.device)
-        # index_select: several times faster here than indexing with a tensor
-        distance = dx2.index_select(-1, rank_x).add_(dy2.index_select(-1, rank_y)).sqrt_()
-        index = (row * grid.size[:, 0, None]).index_select(-1, rank_y)  # (M, L, C)
-        index += column.index_select(-1, rank_x)
-        # One sortable integer: the bits of a non-negative float order like the float, and the
-        # index in the low half breaks ties as a stable dense sort would.
-        key = (distance.view(torch.int32).long() << 32).bitwise_or_(index)
-        key.masked_fill_(distance.isinf(), _LAST)
-        nearest = key.topk(self.topk, dim=-1, largest=False).values
-        is_candidate = nearest != _LAST
-        index = (nearest & 0xFFFFFFFF).masked_fill(~is_candidate, 0) + grid.start[:, None]
-        return index.flatten(1), is_candidate.flatten(1)
-
-    def _axis(
-        self, origin: Tensor, step: Tensor, centre: Tensor, valid: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Squared distances (M, L, k+1) of the nearest grid lines of one axis, sorted, and which.
-
-        Lines that do not exist are infinitely far.
-        """
-        width = self.topk + 1
-        cell = ((centre[:, None] - origin) / step).floor().long()
-        start = torch.minimum(cell - (width - 1) // 2, valid - width).clamp(min=0)
-        line = start[..., None] + torch.arange(width, device=centre.device)
-        squared = (line * step[:, None] + origin[:, None] - centre[:, None, None]).square()
-        squared = squared.masked_fill(line >= valid[..., None], torch.inf)
-        squared, order = squared.sort(dim=-1, stable=True)
-        return squared, line.gather(-1, order)
+        num_levels, num_boxes = len(grid.start), len(boxes)
+        # Boxes last, so that every operation runs along them: pairs of level and box (Q = L*M).
+        centre = ((boxes[:, :2] + boxes[:, 2:]) / 2).t()
+        pairs = _Pairs(
+            centre=centre.repeat(1, num_levels),
+            origin=grid.origin.t().repeat_interleave(num_boxes, dim=1),
+            step=grid.step.t().repeat_interleave(num_boxes, dim=1),
+            valid=valid.permute(2, 1, 0).flatten(1),
+            columns=grid.size[:, 0].repeat_interleave(num_boxes),
+        )
+        nearest, complete = _search(pairs, self.topk, width=_likely_width(self.topk))
+        rest = torch.nonzero(~complete)[:, 0]
+        if len(rest) > 0:
+            subset = _Pairs(*(x.index_select(-1, rest) for x in pairs))
+            nearest[:, rest] = _search(subset, self.topk, width=self.topk + 1)[0]
+        nearest = nearest.view(-1, num_levels, num_boxes)
+        is_candidate = nearest < _NO_CELL
+        index = (nearest & 0xFFFFFFFF).masked_fill_(~is_candidate, 0) + grid.start[:, None]
+        return index.flatten(0, 1), is_candidate.flatten(0, 1)
 
 
-def _candidate_ranks(topk: int) -> tuple[Tensor, Tensor]:
-    """Pairs (column rank, row rank) that can be among the ``topk`` nearest cells.
+def _likely_width(topk: int) -> int:
+    """Width of the window that holds the ``topk`` nearest cells of most centres."""
+    return math.isqrt(topk - 1) + 3
 
-    All cells at most as far on both axes are at most as far in the plane, so rank (a, b) has
-    (a + 1)(b + 1) - 1 cells before it. Two lines that mirror each other around the centre may
-    differ by less than the distance's rounding and swap places; one rank of slack covers that.
+
+def _search(pairs: _Pairs, topk: int, *, width: int) -> tuple[Tensor, Tensor]:
+    """The nearest cells of Q centres among the ``width`` x ``width`` cells around them.
+
+    Returns:
+        (topk, Q) sortable integers: the bits of the distance above, the cell's index within its
+        level below, ``_NO_CELL`` and higher where there is none; and whether (Q,) no cell outside
+        the window can be among them. A width of ``topk + 1`` always suffices.
     """
-    ranks = torch.arange(topk + 1)
-    before = ranks.clamp(min=1)[:, None] * ranks.clamp(min=1)[None, :]
-    rank_x, rank_y = torch.nonzero(before <= topk, as_tuple=True)
-    return rank_x, rank_y
+    (dx2, x, outside_x), (dy2, y, outside_y) = (_axis(pairs, axis, width) for axis in (0, 1))
+    distance = (dx2 + dy2[:, None]).sqrt_()  # (width, width, Q)
+    # The bits of a non-negative float order like the float, and the index in the low half breaks
+    # ties as a stable dense sort would.
+    key = distance.view(torch.int32).long().bitwise_left_shift_(32)
+    key += x
+    key += (y * pairs.columns)[:, None]
+    nearest = key.flatten(0, 1).topk(topk, dim=0, largest=False).values
+    outside = torch.minimum(outside_x, outside_y).sqrt_()
+    farthest = (nearest.amax(dim=0) >> 32).int().view(torch.float32)
+    return nearest, (farthest < outside).logical_or_(outside.isinf())
+
+
+def _axis(pairs: _Pairs, axis: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Squared distances along one axis of the ``width`` grid lines around each of Q centres.
+
+    Returns:
+        squared distances (width, Q), infinite for lines that do not exist; the lines' numbers
+        (width, Q); the squared distance (Q,) of the nearest line outside, infinite without one.
+    """
+    centre, origin, step, valid = (x[axis] for x in pairs[:4])
+    middle = ((centre - origin) / step).round_().long()
+    start = torch.minimum(middle - width // 2, valid - width).clamp_(min=0)
+    line = start + torch.arange(-1, width + 1, device=start.device)[:, None]
+    squared = (line * step).add_(origin).sub_(centre).square_()
+    squared.masked_fill_((line >= valid).logical_or_(line < 0), torch.inf)
+    return squared[1:-1], line[1:-1], torch.minimum(squared[0], squared[-1])
 
 
 def _sizes(targets: Sequence[Instances]) -> list[tuple[int, int]]:
@@ -164,18 +191,18 @@ def _label_valid(grid: AnchorGrid, valid: Tensor, *, num_anchors: int) -> Tensor
 def _select(
     anchors: Tensor, boxes: Tensor, candidates: Tensor, is_candidate: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Positive mask and IoU, both (M, C), of the candidates (M, C) of each box."""
-    num_boxes, num_candidates = candidates.shape
-    anchor = anchors.index_select(0, candidates.flatten())
-    box = boxes.repeat_interleave(num_candidates, dim=0)
-    iou = paired_iou(anchor, box).view(num_boxes, num_candidates)
-    count = is_candidate.sum(1, keepdim=True)
-    known = iou.double().masked_fill(~is_candidate, 0)
-    mean = known.sum(1, keepdim=True) / count
-    deviation = (known - mean).masked_fill(~is_candidate, 0).square().sum(1, keepdim=True)
+    """Positive mask and IoU, both (C, M), of the candidates (C, M) of each box."""
+    # (C*M, 4) seen through (4, C*M): coordinates of one kind lie together
+    anchor = anchors.t().contiguous().index_select(1, candidates.flatten()).t()
+    box = boxes.t().repeat(1, len(candidates)).t()
+    iou = paired_iou(anchor, box).view_as(candidates)
+    count = is_candidate.sum(0)
+    known = iou.double().masked_fill_(~is_candidate, 0)
+    mean = known.sum(0) / count
+    deviation = (known - mean).masked_fill_(~is_candidate, 0).square_().sum(0)
     threshold = mean + (deviation / (count - 1).clamp(min=1)).sqrt()
     centre = (anchor[:, :2] + anchor[:, 2:]) / 2
-    margin = torch.cat([centre - box[:, :2], box[:, 2:] - centre], dim=1).amin(dim=1)
+    margin = torch.minimum(centre - box[:, :2], box[:, 2:] - centre).amin(dim=1)
     inside = (margin > INSIDE_MARGIN).view_as(iou)
     return is_candidate & inside & (known >= threshold), iou
 
@@ -190,11 +217,13 @@ def _resolve(
 ) -> Assignment:
     """Give each point to the claiming box of highest IoU (the first of equals)."""
     num_anchors = labels.shape[1]
-    point = (candidates + gts.image[:, None] * num_anchors)[positive]
+    claim, claimant = torch.nonzero(positive, as_tuple=True)
+    point = candidates[claim, claimant] + gts.image[claimant] * num_anchors
     # As in the search, IoU bits above and the index below; the index counts down from the top so
     # that the maximum keeps the first box.
-    index = gts.number[:, None].expand_as(candidates)[positive]
-    key = (iou[positive].view(torch.int32).long() << 32) | (0xFFFFFFFF - index)
+    key = (iou[claim, claimant].view(torch.int32).long() << 32) | (
+        0xFFFFFFFF - gts.number[claimant]
+    )
     best = torch.full((labels.numel(),), -1, dtype=torch.int64, device=labels.device)
     best.scatter_reduce_(0, point, key, "amax")
     best = best.view_as(labels)
