@@ -35,3 +35,10 @@ def test_its_weight_and_bias_learn() -> None:
     norm = make().train()
     norm(torch.randn(3, 2, 4, 4)).square().sum().backward()
     assert norm.weight.grad.abs().min() > 0 and norm.bias.grad.abs().min() > 0
+
+
+def test_a_new_layer_uses_its_statistics_before_a_mode_is_set() -> None:
+    norm = FixedStatsBatchNorm2d(3)
+    x = 5 + torch.randn(2, 3, 4, 4)
+    torch.testing.assert_close(norm(x), x / (1 + norm.eps) ** 0.5)
+    assert norm.running_mean.eq(0).all() and norm.num_batches_tracked == 0

@@ -1,6 +1,6 @@
 """Tests of vfnet_d2.modeling.postprocess."""
 
-import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from vfnet_d2.modeling.postprocess import (
     select_points,
     suppress_image,
 )
+from vfnet_d2.modeling.structures import BoxesOnDemand, HeadOutputs
 from vfnet_d2.modeling.suppression import ClasswiseNMS, Suppression
 
 SIZE = (80, 100)
@@ -98,12 +99,9 @@ def test_candidates_are_decoded_with_their_own_anchor() -> None:
     anchors = torch.tensor([[0.0, 0, 2, 2], [10.0, 10, 12, 12], [20.0, 20, 22, 22]])
     deltas = torch.tensor([[0.0] * 4, [1.0] * 4, [2.0] * 4])
     logits = torch.tensor([[-9.0, -9.0], [-9.0, 1.0], [2.0, -9.0]])
+    picked = select_pairs(logits, score_thresh=0.05, topk=10)
     boxes, scores, classes = decode_level(
-        logits,
-        deltas,
-        anchors,
-        select=functools.partial(select_pairs, score_thresh=0.05, topk=10),
-        decode=lambda delta, anchor: anchor + delta,
+        picked, deltas[picked[0]], anchors, decode=lambda delta, anchor: anchor + delta
     )
     assert boxes.tolist() == [[22, 22, 24, 24], [11, 11, 13, 13]]
     torch.testing.assert_close(scores, torch.tensor([2.0, 1.0]).sigmoid())
@@ -170,24 +168,70 @@ def test_an_image_without_candidates_has_no_detections() -> None:
     assert len(result) == 0 and result.has("pred_boxes") and result.has("scores")
 
 
-def test_each_image_is_detected_with_its_own_predictions_and_size() -> None:
-    # one level of two anchors; the second image sees only the second, and clips it
-    anchors = torch.tensor([[0.0, 0, 10, 10], [20.0, 20, 40, 40]])
-    logits = torch.tensor([[[2.0], [1.0]], [[-9.0], [3.0]]])
-    deltas = torch.zeros(2, 2, 4)
-    first, second = detect(
-        [logits],
-        [deltas],
+def detected(
+    outputs: HeadOutputs, anchors: Tensor, sizes: list[tuple[int, int]]
+) -> list[Instances]:
+    """Detections of one level and one class."""
+    return detect(
+        outputs,
         [anchors],
-        [(80, 100), (30, 35)],
-        select=functools.partial(select_pairs, score_thresh=0.05, topk=10),
+        sizes,
+        num_classes=1,
+        select=select_pairs,
+        score_thresh=0.05,
+        topk=10,
         decode=lambda delta, anchor: anchor + delta,
         suppression=ClasswiseNMS(0.6),
         max_detections=100,
     )
+
+
+def test_each_image_is_detected_with_its_own_predictions_and_size() -> None:
+    # one level of two anchors; the second image sees only the second, and clips it
+    anchors = torch.tensor([[0.0, 0, 10, 10], [20.0, 20, 40, 40]])
+    logits = torch.tensor([[2.0, 1.0], [-9.0, 3.0]]).view(2, 1, 1, 2)
+    outputs = HeadOutputs(logits=[logits], boxes=[[torch.zeros(2, 4, 1, 2)]])
+    first, second = detected(outputs, anchors, [(80, 100), (30, 35)])
     assert first.pred_boxes.tensor.tolist() == anchors.tolist()
     assert second.pred_boxes.tensor.tolist() == [[20, 20, 35, 30]]
     assert (first.image_size, second.image_size) == ((80, 100), (30, 35))
+
+
+def test_the_last_stage_s_own_boxes_are_taken() -> None:
+    anchors = torch.tensor([[0.0, 0, 10, 10], [20.0, 20, 40, 40]])
+    logits = torch.tensor([[2.0, -9.0], [-9.0, 3.0]]).view(2, 1, 1, 2)
+    deltas = torch.arange(16.0).view(2, 4, 1, 2)  # of the first image 0 2 4 6 and 1 3 5 7
+    first, second = detected(
+        HeadOutputs(logits=[logits], boxes=[[torch.full((2, 4, 1, 2), 50.0)], [deltas]]),
+        anchors,
+        [(80, 100)] * 2,
+    )
+    assert first.pred_boxes.tensor.tolist() == [[0, 2, 14, 16]]
+    assert second.pred_boxes.tensor.tolist() == [[29, 31, 53, 55]]
+
+
+class CountedBoxes(BoxesOnDemand):
+    """Deltas of zero; remembers which were asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[list[int]]] = []
+
+    def compute(self) -> list[Tensor]:
+        """Nothing else may be computed."""
+        raise AssertionError("all maps were computed")
+
+    def at(self, anchors: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+        """Zeros."""
+        self.asked.append([[level.tolist() for level in levels] for levels in anchors])
+        return [[torch.zeros(len(level), 4) for level in levels] for levels in anchors]
+
+
+def test_boxes_on_demand_are_asked_for_candidates_only() -> None:
+    anchors = torch.tensor([[0.0, 0, 10, 10], [20.0, 20, 40, 40]])
+    logits = torch.tensor([[2.0, 1.0], [-9.0, 3.0]]).view(2, 1, 1, 2)
+    boxes = CountedBoxes()
+    detected(HeadOutputs(logits=[logits], boxes=[boxes]), anchors, [(80, 100)] * 2)
+    assert boxes.asked == [[[[0, 1]], [[1]]]]
 
 
 def test_suppression_fits_the_protocol() -> None:
@@ -199,11 +243,10 @@ def test_quality_ranks_what_the_class_score_selects() -> None:
     logits = torch.tensor([[2.0], [1.0], [-4.0]])
     quality = torch.tensor([-1.0, 3.0, 9.0])
     _, scores, _ = decode_level(
-        logits,
-        torch.zeros(3, 4),
+        select_pairs(logits, score_thresh=0.5, topk=10),
+        torch.zeros(2, 4),
         torch.zeros(3, 4),
         quality,
-        select=functools.partial(select_pairs, score_thresh=0.5, topk=10),
         decode=lambda deltas, anchors: deltas,
     )
     sigmoid = [1 / (1 + np.exp(-x)) for x in (2.0, 1.0, -1.0, 3.0)]

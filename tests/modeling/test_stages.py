@@ -1,5 +1,7 @@
 """Tests of vfnet_d2.modeling.stages."""
 
+import math
+
 import pytest
 import torch
 from detectron2.structures import Boxes, Instances
@@ -8,11 +10,12 @@ from torch import Tensor
 from vfnet_d2.losses.box import GIoULoss, SmoothL1Loss, paired_iou
 from vfnet_d2.modeling.box_coders import LinearDistances
 from vfnet_d2.modeling.stages import (
+    box_losses,
     class_targets,
     flatten,
     match_stage,
     per_anchor,
-    stage_factors,
+    quality_loss,
 )
 from vfnet_d2.modeling.structures import Assignment, Matches
 
@@ -85,11 +88,28 @@ def test_targets_are_zero_but_at_the_positives_class() -> None:
     torch.testing.assert_close(targets[targets > 0], torch.tensor([0.5, 0.7]))
 
 
+def test_each_stage_s_losses_are_summed_weighted_and_normalised() -> None:
+    losses = [torch.tensor([1.0, 2.0]), torch.tensor([4.0])]
+    found = box_losses(losses, (1.5, 2.0), torch.tensor([2.0, 4.0]))
+    assert found == {"loss_bbox": 2.25, "loss_bbox_refine": 2.0}
+
+
 def test_one_stage_takes_the_last_weight() -> None:
-    assert stage_factors((1.5, 2.0), 2) == (1.5, 2.0)
-    assert stage_factors((1.5, 2.0), 1) == (2.0,)
+    found = box_losses([torch.tensor([3.0])], (1.5, 2.0), torch.tensor([1.0]))
+    assert found == {"loss_bbox": 6.0}
 
 
 def test_a_stage_without_a_weight_is_named() -> None:
     with pytest.raises(ValueError, match=r"2 stages of boxes, but box_loss_weights .*\(2\.0,\)"):
-        stage_factors((2.0,), 2)
+        box_losses([torch.ones(1)] * 2, (2.0,), torch.ones(2))
+
+
+def test_quality_is_compared_at_the_positives() -> None:
+    quality = torch.tensor([[0.3, -2.0, 5.0]])
+    labels = torch.tensor([[1, 0, 1]])
+    wanted = torch.tensor([0.25, 0.75])
+    expected = -sum(
+        w * math.log(1 / (1 + math.exp(-q))) + (1 - w) * math.log(1 - 1 / (1 + math.exp(-q)))
+        for q, w in ((0.3, 0.25), (5.0, 0.75))
+    )
+    assert quality_loss(quality, labels, wanted).item() == pytest.approx(expected, rel=1e-6)

@@ -28,6 +28,10 @@ class PlainConv2d(StarConv2d):
         """Convolve L feature maps (N, C, H, W); the stars are not looked at."""
         return [F.conv2d(x, self.weight, padding=1) for x in features]
 
+    def can_skip_cells(self, x: Tensor) -> bool:
+        """No: the floor computes every cell."""
+        return False
+
 
 def floor_network(model: OneStageDetector) -> OneStageDetector:
     """Copy a model and put ordinary 3x3 convolutions in place of its star convolutions."""
@@ -56,25 +60,36 @@ def random_batch(
 
 
 class _StarTime:
-    """Books the seconds of a model's star convolutions, forward, while it is entered."""
+    """Books the seconds of a model's star convolutions, forward, while it is entered.
 
-    def __init__(self, model: nn.Module, watch: Stopwatch) -> None:
+    Args:
+        model: whose layers are timed.
+        watch: where the seconds are booked.
+        around: name of the part during which they run.
+    """
+
+    METHODS = ("forward_levels", "forward_cells")
+
+    def __init__(self, model: nn.Module, watch: Stopwatch, around: str) -> None:
         self.layers = [m for m in model.modules() if isinstance(m, StarConv2d)]
         self.watch = watch
+        self.around = around
 
     def __enter__(self) -> None:
         for layer in self.layers:
-            layer.forward_levels = functools.partial(self._timed, layer.forward_levels)  # type: ignore[method-assign]
+            for name in self.METHODS:
+                setattr(layer, name, functools.partial(self._timed, getattr(layer, name)))
 
-    def _timed(self, convolve: Callable[..., list[Tensor]], *args: Any) -> list[Tensor]:
-        self.watch.mark("head")
+    def _timed(self, convolve: Callable[..., Any], *args: Any) -> Any:
+        self.watch.mark(self.around)
         out = convolve(*args)
         self.watch.mark("star convolution")
         return out
 
     def __exit__(self, *unused: object) -> None:
         for layer in self.layers:
-            del layer.forward_levels
+            for name in self.METHODS:
+                delattr(layer, name)
 
 
 def _predict(
@@ -97,7 +112,7 @@ def _predict(
         features = model.backbone(images.tensor)
     levels = [features[name] for name in model.head_in_features]
     watch.mark("FPN")
-    with _StarTime(model, watch):
+    with _StarTime(model, watch, "head"):
         outputs = model.head(levels)
     watch.mark("head")
     return images, levels, outputs
@@ -125,7 +140,8 @@ def inference(model: OneStageDetector, batch: list[dict[str, Any]]) -> Parts:
     """Run inference, to final boxes, and return the seconds of its parts."""
     watch = Stopwatch(model.device)
     images, levels, outputs = _predict(model, batch, watch)
-    model.forward_inference(images, levels, outputs)
+    with _StarTime(model, watch, "post-processing"):
+        model.forward_inference(images, levels, outputs)
     watch.mark("post-processing")
     return watch.parts
 

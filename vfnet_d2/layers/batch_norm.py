@@ -1,5 +1,7 @@
 """Batch norm on stored statistics whose affine parameters still learn."""
 
+from typing import Any
+
 from torch import nn
 
 
@@ -10,6 +12,10 @@ class FixedStatsBatchNorm2d(nn.BatchNorm2d):
     estimate statistics from, but the affine parameters of stages 2-4 are trained. Detectron2's
     ``FrozenBatchNorm2d`` keeps those as buffers and so would not train them.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.train()  # a new module would be in training mode until somebody sets one
 
     def train(self, mode: bool = True) -> "FixedStatsBatchNorm2d":
         """Ignore ``mode``: the layer stays in evaluation mode, so its statistics never move."""

@@ -79,10 +79,7 @@ def gather_conv(
     Returns:
         L tensors (N, O, H', W') in the dtype of the features.
     """
-    weight = weight.to(features[0].dtype)
-    with torch.autocast(features[0].device.type, enabled=False):
-        table = at_least_float32(cell_rows(features))
-        plan_weight = plan.weight.to(table.dtype)
+    table, plan_weight, weight = _operands(features, plan, weight)
     if _keeps_nothing(table):
         mixed = _convolve_blocks(table, plan.index, plan_weight, weight, groups)
     else:
@@ -93,6 +90,36 @@ def gather_conv(
         level.view(*shape, len(weight)).permute(0, 3, 1, 2)
         for level, shape in zip(levels, plan.shapes, strict=True)
     ]
+
+
+def gather_conv_cells(
+    features: Sequence[Tensor], plan: GatherPlan, cells: Tensor, weight: Tensor
+) -> Tensor:
+    """The same convolution at chosen cells only, without a gradient.
+
+    Args:
+        features: L tensors (N, C, H, W).
+        plan: of maps of these sizes.
+        cells: (U,) rows of the table of all output cells, ordered as by ``cell_rows``.
+        weight: (O, C, 3, 3).
+
+    Returns:
+        (U, O) in the dtype of the features.
+    """
+    table, plan_weight, weight = _operands(features, plan, weight)
+    index, plan_weight = (
+        x.view(-1, TAPS * CORNERS)[cells].view(-1, CORNERS) for x in (plan.index, plan_weight)
+    )
+    return _convolve_blocks(table, index, plan_weight, weight, 1)
+
+
+def _operands(
+    features: Sequence[Tensor], plan: GatherPlan, weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The table, the plan's weights in its precision, and the weight in the features' precision."""
+    with torch.autocast(features[0].device.type, enabled=False):
+        table = at_least_float32(cell_rows(features))
+        return table, plan.weight.to(table.dtype), weight.to(features[0].dtype)
 
 
 def _keeps_nothing(table: Tensor) -> bool:
@@ -107,6 +134,8 @@ def _convolve_blocks(
 ) -> Tensor:
     """Results (P, O), a block of cells after the other."""
     mixed = weight.new_empty(len(index) // TAPS, len(weight))
+    if len(mixed) == 0:
+        return mixed
     reads = zip(index.split(TAPS * _BLOCK), plan_weight.split(TAPS * _BLOCK), strict=True)
     for (rows, weights), block in zip(reads, mixed.split(_BLOCK), strict=True):
         samples = F.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")

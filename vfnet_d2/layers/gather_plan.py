@@ -97,6 +97,24 @@ def gather_plan(
     )
 
 
+def neighbour_rows(shapes: Sequence[tuple[int, int, int]], cells: Tensor) -> tuple[Tensor, Tensor]:
+    """The 3x3 neighbourhoods of chosen cells.
+
+    Args:
+        shapes: (N, H, W) of the L maps of a table.
+        cells: (S,) table rows of the cells.
+
+    Returns:
+        (S, 9) table rows of the neighbours, row by row, and whether each lies inside the map; the
+        row of one that does not is the cell's own.
+    """
+    sizes = tuple(shape[1:] for shape in shapes)
+    of = _Cells(*(x[cells] for x in _cells(tuple(shapes), sizes, 1, cells.device)))
+    inside = (of.row >= 0) & (of.row < of.height) & (of.column >= 0) & (of.column < of.width)
+    rows = of.start + of.row * of.width + of.column
+    return torch.where(inside, rows, cells[:, None]), inside
+
+
 def cell_rows(maps: Sequence[Tensor]) -> Tensor:
     """Join L maps (N, C, H, W) to a table with a row of C channels per cell."""
     return torch.cat([x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]) for x in maps])

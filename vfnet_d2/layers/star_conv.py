@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from vfnet_d2.layers.deform_gather import gather_conv
+from vfnet_d2.layers.deform_gather import gather_conv, gather_conv_cells
 from vfnet_d2.layers.fastest import choose_fastest, time_passes
 from vfnet_d2.layers.gather_plan import GatherPlan, gather_plan
 from vfnet_d2.layers.star_ops import STAR_CONVS, star_offsets
@@ -86,6 +86,28 @@ class StarConv2d(nn.Module):
             STAR_CONVS[name](x, offsets, self.weight)
             for x, offsets in zip(features, stars.offsets, strict=True)
         ]
+
+    def can_skip_cells(self, x: Tensor) -> bool:
+        """Whether :meth:`forward_cells` works: the gather does, where no gradient is kept.
+
+        Args:
+            x: a map of the input's kind.
+        """
+        graph = torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling()
+        return not graph and self._choose(x) == "gather"
+
+    def forward_cells(self, features: Sequence[Tensor], stars: "Stars", cells: Tensor) -> Tensor:
+        """Convolve at chosen cells only.
+
+        Args:
+            features: L tensors (N, C, H, W).
+            stars: of the same maps.
+            cells: (U,) rows of the table that ``cell_rows`` makes of the maps.
+
+        Returns:
+            (U, O).
+        """
+        return gather_conv_cells(features, stars.plan, cells, self.weight)
 
     def _choose(self, x: Tensor) -> str:
         """Name of the implementation for this input."""

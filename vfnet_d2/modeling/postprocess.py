@@ -1,15 +1,18 @@
 """From dense scores and boxes to the detections of an image (Sec. 4.5).
 
-Order: threshold, best candidates of each level, decode, clip to the image, drop empty boxes,
+Order: threshold, best candidates of each level, their boxes, clip to the image, drop empty boxes,
 suppress, best of the image.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
+from vfnet_d2.modeling.stages import per_anchor
+from vfnet_d2.modeling.structures import BoxesOnDemand, HeadOutputs
 from vfnet_d2.modeling.suppression import Suppression
 
 Candidates = tuple[Tensor, Tensor, Tensor]
@@ -52,32 +55,49 @@ CANDIDATE_SELECTORS: dict[str, Callable[..., Candidates]] = {
 
 
 def decode_level(
-    logits: Tensor,
+    chosen: Candidates,
     deltas: Tensor,
     anchors: Tensor,
     quality: Tensor | None = None,
     *,
-    select: Callable[[Tensor], Candidates],
     decode: Callable[[Tensor, Tensor], Tensor],
 ) -> Candidates:
-    """Candidates of one level of one image.
+    """Boxes of one level of one image.
 
     Args:
-        logits: (R, K) before the sigmoid.
-        deltas: (R, 4) in the box coder's encoding.
+        chosen: what a candidate selector returned.
+        deltas: (P, 4) of the chosen anchors in the box coder's encoding.
         anchors: (R, 4) in pixels.
         quality: (R,) before the sigmoid; what is selected by class score alone is then ranked by
             class score times quality.
-        select: a candidate selector with its arguments bound.
         decode: the box coder's ``apply_deltas``.
 
     Returns:
         boxes (P, 4) in pixels, scores (P,) and classes (P,).
     """
-    anchor, category, scores = select(logits)
+    anchor, category, scores = chosen
     if quality is not None:
         scores = scores * quality[anchor].sigmoid()
-    return decode(deltas[anchor], anchors[anchor]), scores, category
+    return decode(deltas, anchors[anchor]), scores, category
+
+
+def deltas_at(stage: Sequence[Tensor], anchors: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+    """Deltas (P, 4) of chosen anchors.
+
+    Args:
+        stage: L maps (N, A*4, H, W), or a :class:`BoxesOnDemand`, which computes no others.
+        anchors: for each of N images, the indices (P,) on each of L levels.
+
+    Returns:
+        for each image, those of each level.
+    """
+    if isinstance(stage, BoxesOnDemand):
+        return stage.at(anchors)
+    rows = per_anchor(stage, 4)
+    return [
+        [level[image][anchor] for level, anchor in zip(rows, chosen, strict=True)]
+        for image, chosen in enumerate(anchors)
+    ]
 
 
 def suppress_image(
@@ -111,38 +131,42 @@ def suppress_image(
 
 
 def detect(
-    logits: Sequence[Tensor],
-    deltas: Sequence[Tensor],
+    outputs: HeadOutputs,
     anchors: Sequence[Tensor],
     image_sizes: Sequence[tuple[int, int]],
     *,
-    quality: Sequence[Tensor] | None = None,
-    select: Callable[[Tensor], Candidates],
+    num_classes: int,
+    select: Callable[..., Candidates],
+    score_thresh: float,
+    topk: int,
     decode: Callable[[Tensor, Tensor], Tensor],
     suppression: Suppression,
     max_detections: int,
 ) -> list[Instances]:
-    """Detections of each image of a batch.
+    """Detections of each image of a batch, from the last box stage.
 
     Args:
-        logits: L tensors (N, R, K).
-        deltas: L tensors (N, R, 4).
+        outputs: of the head, for N images.
         anchors: L tensors (R, 4).
         image_sizes: of the N images without padding.
-        quality: L tensors (N, R), or None.
-        select: see :func:`decode_level`.
+        num_classes: K.
+        select: one of ``CANDIDATE_SELECTORS``.
+        score_thresh: see :func:`select_points`.
+        topk: likewise, on each level.
         decode: see :func:`decode_level`.
         suppression: see :func:`suppress_image`.
         max_detections: see :func:`suppress_image`.
     """
+    logits = per_anchor(outputs.logits, num_classes)
+    quality = outputs.quality and [x[..., 0] for x in per_anchor(outputs.quality, 1)]
+    choose = functools.partial(select, score_thresh=score_thresh, topk=topk)
+    chosen = [[choose(level[image]) for level in logits] for image in range(len(image_sizes))]
+    deltas = deltas_at(outputs.boxes[-1], [[anchor for anchor, *_ in levels] for levels in chosen])
     results = []
     for image, image_size in enumerate(image_sizes):
-        parts = [[x[image] for x in kind] for kind in (logits, deltas)] + [list(anchors)]
-        if quality is not None:
-            parts.append([x[image] for x in quality])
-        levels = [
-            decode_level(*level, select=select, decode=decode) for level in zip(*parts, strict=True)
-        ]
+        qualities = [level[image] for level in quality] if quality else [None] * len(anchors)
+        parts = zip(chosen[image], deltas[image], anchors, qualities, strict=True)
+        levels = [decode_level(*level, decode=decode) for level in parts]
         results.append(
             suppress_image(
                 levels, image_size, suppression=suppression, max_detections=max_detections

@@ -7,11 +7,14 @@ import torch
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from detectron2.structures import Instances
 from torch import Tensor
+from torch.nn import functional as F
 
 from vfnet_d2.layers.precision import at_least_float32
 from vfnet_d2.losses.box import BoxLoss, paired_iou
 from vfnet_d2.modeling.structures import Assignment, Matches
 from vfnet_d2.modeling.targets import matched_targets
+
+BOX_LOSS_NAMES = ("loss_bbox", "loss_bbox_refine")
 
 
 def per_anchor(levels: Sequence[Tensor], channels: int) -> list[Tensor]:
@@ -73,15 +76,34 @@ def class_targets(matches: Matches, score: Tensor | float, logits: Tensor) -> Te
     return targets
 
 
-def stage_factors(weights: Sequence[float], stages: int) -> Sequence[float]:
-    """One factor per box stage; fewer stages than weights take the last ones.
+def quality_loss(quality: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
+    """Cross-entropy, summed, of the positives' quality.
+
+    Args:
+        quality: (N, R) before the sigmoid.
+        labels: (N, R), 1 at the positives.
+        wanted: (P,) in [0, 1].
+    """
+    return F.binary_cross_entropy_with_logits(quality[labels == 1], wanted, reduction="sum")
+
+
+def box_losses(
+    losses: Sequence[Tensor], factors: Sequence[float], normalizers: Tensor
+) -> dict[str, Tensor]:
+    """Loss of each of S box stages, by name.
+
+    Args:
+        losses: S tensors (P,), weighted.
+        factors: one per stage; fewer stages than factors take the last ones.
+        normalizers: (S,).
 
     Raises:
-        ValueError: fewer weights than stages.
+        ValueError: fewer factors than stages.
     """
-    if len(weights) < stages:
+    if len(factors) < len(losses):
         raise ValueError(
-            f"the head predicts {stages} stages of boxes, but box_loss_weights "
-            f"(MODEL.ONE_STAGE.BOX_LOSS_WEIGHTS) is {tuple(weights)}; give one weight a stage"
+            f"the head predicts {len(losses)} stages of boxes, but box_loss_weights "
+            f"(MODEL.ONE_STAGE.BOX_LOSS_WEIGHTS) is {tuple(factors)}; give one weight a stage"
         )
-    return weights[-stages:]
+    named = zip(BOX_LOSS_NAMES, losses, factors[-len(losses) :], normalizers, strict=False)
+    return {name: loss.sum() * (factor / normalizer) for name, loss, factor, normalizer in named}

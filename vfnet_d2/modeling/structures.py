@@ -4,9 +4,45 @@ Letters, here and everywhere: N images, L FPN levels, A anchors a cell, R anchor
 all levels, M ground-truth boxes, K classes, P positive anchors, S box stages.
 """
 
+import abc
+import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
+
+
+class BoxesOnDemand(Sequence[Tensor], abc.ABC):
+    """L maps (N, 4, H, W) of a box stage that are computed where they are looked at.
+
+    Detections come from a small part of all anchors: who asks for these gets them without the rest.
+    """
+
+    @abc.abstractmethod
+    def compute(self) -> list[Tensor]:
+        """All L maps."""
+
+    @abc.abstractmethod
+    def at(self, anchors: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+        """Deltas (P, 4) of chosen anchors.
+
+        Args:
+            anchors: for each of N images, the indices (P,) on each of L levels.
+
+        Returns:
+            for each image, those of each level.
+        """
+
+    @functools.cached_property
+    def maps(self) -> list[Tensor]:
+        """All L maps, computed once."""
+        return self.compute()
+
+    def __getitem__(self, level):  # type: ignore[no-untyped-def]
+        return self.maps[level]
+
+    def __len__(self) -> int:
+        return len(self.maps)
 
 
 class HeadOutputs(NamedTuple):
@@ -15,12 +51,12 @@ class HeadOutputs(NamedTuple):
     Attributes:
         logits: L tensors (N, A*K, H, W), class scores before the sigmoid.
         boxes: S stages of L tensors (N, A*4, H, W), box deltas in the box coder's encoding; the
-            last stage is the one used at test time.
+            last stage is the one used at test time and may be a :class:`BoxesOnDemand`.
         quality: L tensors (N, A, H, W) before the sigmoid (centerness), or None.
     """
 
     logits: list[Tensor]
-    boxes: list[list[Tensor]]
+    boxes: Sequence[Sequence[Tensor]]
     quality: list[Tensor] | None = None
 
 

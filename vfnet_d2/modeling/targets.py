@@ -9,6 +9,8 @@ from torch import Tensor
 
 # Resizing rounds box corners; more than this many pixels outside is a mistake in the data.
 BORDER_TOLERANCE = 1.0
+# Keeps a positive with IoU 0 a positive: the varifocal loss reads target 0 as background.
+MIN_IOU = 1e-6
 
 
 def check_targets(batched_inputs: Sequence[dict[str, Any]], num_classes: int) -> None:

@@ -1,16 +1,18 @@
 """VFNet's head: initial box, star convolutions, refined box, IoU-aware score (Sec. 4.2-4.4)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vfnet_d2.layers.conv_tower import ConvTower, conv_norm_relu
 from vfnet_d2.layers.modulated_deform_conv import ModulatedDeformConv2d
-from vfnet_d2.layers.precision import at_least_float32
 from vfnet_d2.layers.scale import Scale
 from vfnet_d2.layers.star_conv import StarConv2d, Stars
 from vfnet_d2.layers.star_ops import star_offsets
 from vfnet_d2.modeling.heads.init import init_head
+from vfnet_d2.modeling.heads.refinement import Refinement, distances
 from vfnet_d2.modeling.heads.registry import HEAD_REGISTRY
 from vfnet_d2.modeling.structures import HeadOutputs
 
@@ -43,6 +45,8 @@ class VFNetHead(nn.Module):
             a few thousand iterations learn faster from 0.03 to 0.04.
         star_conv: implementation of the star convolutions, see
             :class:`~vfnet_d2.layers.star_conv.StarConv2d`.
+        sparse_refinement: in inference, refine only the boxes that are looked at, where the star
+            convolutions are gathered ones.
 
     Raises:
         ValueError: refinement without star.
@@ -65,6 +69,7 @@ class VFNetHead(nn.Module):
         prior_prob: float = 0.01,
         init_std: float = 0.01,
         star_conv: str = "auto",
+        sparse_refinement: bool = True,
     ) -> None:
         super().__init__()
         if refinement and not star:
@@ -73,6 +78,7 @@ class VFNetHead(nn.Module):
         self.refinement = refinement
         self.anchor_scale = anchor_scale
         self.star_gradient = star_gradient
+        self.sparse_refinement = sparse_refinement
         tower_out = channels if num_convs else in_channels
         self.cls_tower, self.box_tower = (
             ConvTower(
@@ -102,42 +108,30 @@ class VFNetHead(nn.Module):
         cls_features = [self.cls_tower(x) for x in features]
         box_features = [self.box_tower(x) for x in features]
         initial = [
-            _distances(self.box_pred(self.box_conv(x)), scale)
+            distances(self.box_pred(self.box_conv(x)), scale)
             for x, scale in zip(box_features, self.box_scales, strict=True)
         ]
         if not self.star:
             logits = [self.cls_pred(self.cls_conv(x)) for x in cls_features]
             return HeadOutputs(logits=logits, boxes=[initial])
         stars = Stars([star_offsets(self._star_distances(x)) for x in initial])
-        boxes = [initial]
+        boxes: list[Sequence[Tensor]] = [initial]
         if self.refinement:
-            boxes.append(self._refine(box_features, stars, initial))
+            refined = Refinement(
+                self.refine_star,
+                self.refine_pred,
+                self.refine_scales,
+                box_features,
+                stars,
+                initial,
+            )
+            sparse = self.sparse_refinement and self.refine_star.can_skip_cells(box_features[0])
+            boxes.append(refined if sparse else refined.maps)
         logits = [
             self.cls_pred(F.relu(x)) for x in self.cls_star.forward_levels(cls_features, stars)
         ]
         return HeadOutputs(logits=logits, boxes=boxes)
 
-    def _refine(self, features: list[Tensor], stars: Stars, initial: list[Tensor]) -> list[Tensor]:
-        """Refined boxes of L levels: the initial ones, detached, times factors."""
-        return [
-            _distances(self.refine_pred(F.relu(x)), scale) * start.detach()
-            for x, scale, start in zip(
-                self.refine_star.forward_levels(features, stars),
-                self.refine_scales,
-                initial,
-                strict=True,
-            )
-        ]
-
     def _star_distances(self, boxes: Tensor) -> Tensor:
         """Distances in strides whose gradient is ``star_gradient`` of the boxes'."""
         return self.anchor_scale * torch.lerp(boxes.detach(), boxes, self.star_gradient)
-
-
-def _distances(predicted: Tensor, scale: nn.Module) -> Tensor:
-    """Positive distances or factors (N, 4, H, W) of raw predictions.
-
-    They leave the convolutions' precision here: the step of half precision is a whole pixel on
-    large boxes.
-    """
-    return scale(at_least_float32(predicted)).exp()

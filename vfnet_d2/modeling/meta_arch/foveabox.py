@@ -5,9 +5,9 @@ from detectron2.structures import Instances
 from torch import Tensor
 
 from vfnet_d2.losses.box import paired_iou
-from vfnet_d2.modeling.meta_arch.one_stage import MIN_IOU, OneStageDetector
+from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
 from vfnet_d2.modeling.structures import Matches
-from vfnet_d2.modeling.targets import count_positives
+from vfnet_d2.modeling.targets import MIN_IOU, count_positives
 
 
 @META_ARCH_REGISTRY.register()

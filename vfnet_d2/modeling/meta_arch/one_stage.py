@@ -4,7 +4,6 @@ A detector is made by plugging parts in; a subclass exists only where a hook dif
 (the methods marked "Hook").
 """
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,9 +13,10 @@ from detectron2.modeling import Backbone
 from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vfnet_d2.components import lookup_name
+from vfnet_d2.layers.folded_conv import set_fold_norms
+from vfnet_d2.layers.memory_format import check_memory_format, lay_out
 from vfnet_d2.layers.modulated_deform_conv import set_deform_conv
 from vfnet_d2.layers.reduce_mean import reduce_mean
 from vfnet_d2.losses.box import BoxLoss
@@ -24,13 +24,16 @@ from vfnet_d2.losses.registry import ClassificationLoss
 from vfnet_d2.modeling.matchers.registry import Matcher
 from vfnet_d2.modeling.meta_arch.parts import parts_from_config
 from vfnet_d2.modeling.postprocess import CANDIDATE_SELECTORS, detect
-from vfnet_d2.modeling.stages import class_targets, flatten, match_stage, per_anchor, stage_factors
+from vfnet_d2.modeling.stages import (
+    box_losses,
+    class_targets,
+    flatten,
+    match_stage,
+    quality_loss,
+)
 from vfnet_d2.modeling.structures import Assignment, HeadOutputs, Matches
 from vfnet_d2.modeling.suppression import ClasswiseNMS, Suppression
-from vfnet_d2.modeling.targets import centerness, check_targets, count_positives
-
-# Keeps a positive with IoU 0 a positive: the varifocal loss reads target 0 as background.
-MIN_IOU = 1e-6
+from vfnet_d2.modeling.targets import MIN_IOU, centerness, check_targets, count_positives
 
 
 class OneStageDetector(DenseDetector):
@@ -54,15 +57,15 @@ class OneStageDetector(DenseDetector):
         suppression: how duplicates go; None for NMS within each class at ``nms_thresh``.
         max_detections_per_image: most detections of an image.
         deform_conv: how DCNv2 layers compute: "torchvision", "gather", or "auto".
-        pixel_mean: per channel, in the channel order and range of the input images.
+        memory_format: of all maps: "contiguous", "channels_last", or "auto".
+        fold_norms: let the backbone's convolutions do the work of fixed norms in inference.
+        pixel_mean: per channel, in the order and range of the input images.
         pixel_std: likewise.
-        input_format: "RGB" or "BGR", the channel order the model expects.
+        input_format: the channel order the model expects, "RGB" or "BGR".
 
     Raises:
-        ValueError: unknown candidate unit.
+        ValueError: unknown candidate unit, deformable convolution or memory format.
     """
-
-    BOX_LOSS_NAMES = ("loss_bbox", "loss_bbox_refine")
 
     @configurable
     def __init__(
@@ -85,6 +88,8 @@ class OneStageDetector(DenseDetector):
         suppression: Suppression | None = None,
         max_detections_per_image: int = 100,
         deform_conv: str = "auto",
+        memory_format: str = "auto",
+        fold_norms: bool = True,
         pixel_mean: Sequence[float] = (123.675, 116.28, 103.53),
         pixel_std: Sequence[float] = (58.395, 57.12, 57.375),
         input_format: str = "RGB",
@@ -105,7 +110,9 @@ class OneStageDetector(DenseDetector):
         self.suppression = suppression or ClasswiseNMS(nms_thresh)
         self.max_detections_per_image = max_detections_per_image
         self.input_format = input_format
+        self.memory_format = check_memory_format(memory_format)
         set_deform_conv(self, deform_conv)
+        set_fold_norms(self.backbone, fold_norms)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -118,6 +125,11 @@ class OneStageDetector(DenseDetector):
             check_targets(batched_inputs, self.num_classes)
         return super().forward(batched_inputs)
 
+    def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
+        """Normalise, pad and join the images, in the network's memory format."""
+        images = super().preprocess_image(batched_inputs)
+        return ImageList(lay_out(images.tensor, self.memory_format), images.image_sizes)
+
     def forward_training(
         self,
         images: ImageList,
@@ -129,12 +141,11 @@ class OneStageDetector(DenseDetector):
         with torch.autocast(self.device.type, enabled=False):
             anchors = self.anchor_generator(features)
             deltas = [flatten(stage, 4) for stage in predictions.boxes]
-            assignments = self.assign(anchors, gt_instances, deltas)
             return self.losses(
                 Boxes.cat(anchors).tensor,
                 flatten(predictions.logits, self.num_classes),
                 deltas,
-                assignments,
+                self.assign(anchors, gt_instances, deltas),
                 gt_instances,
                 quality=flatten(predictions.quality, 1)[..., 0] if predictions.quality else None,
             )
@@ -174,18 +185,14 @@ class OneStageDetector(DenseDetector):
             for assignment, weight in zip(assignments, weights, strict=True)
         ]
         normalizers = reduce_mean(torch.stack([x.to(logits.dtype) for x in sums])).clamp(min=1)
-
         counted = self.classified(last)
         score = self.iou_target(matches, gt_instances) if self.cls_loss.iou_aware else 1.0
         targets = class_targets(matches, score, logits)
         losses = {"loss_cls": self.cls_loss(logits[counted], targets[counted]) / normalizers[0]}
-        factors = stage_factors(self.box_loss_weights, len(stages))
-        for stage, (_, loss) in enumerate(stages):
-            scale = factors[stage] / normalizers[stage + 1]
-            losses[self.BOX_LOSS_NAMES[stage]] = (loss * weights[stage]).sum() * scale
+        weighted = [loss * weight for (_, loss), weight in zip(stages, weights, strict=True)]
+        losses |= box_losses(weighted, self.box_loss_weights, normalizers[1:])
         if quality is not None:
-            predicted, wanted = quality[last.labels == 1], self.quality_targets(matches)
-            entropy = F.binary_cross_entropy_with_logits(predicted, wanted, reduction="sum")
+            entropy = quality_loss(quality, last.labels, self.quality_targets(matches))
             losses["loss_centerness"] = entropy / normalizers[0]
         return losses
 
@@ -198,8 +205,7 @@ class OneStageDetector(DenseDetector):
     def classified(self, assignment: Assignment) -> Tensor:
         """Hook: (N, R) mask of the anchors that the classification loss counts.
 
-        Default: IoU-aware losses train all, the batch's padding as background; focal loss skips
-        those that take no part.
+        Default: IoU-aware losses train all, padding as background; focal loss only what takes part.
         """
         if self.cls_loss.iou_aware:
             return torch.ones_like(assignment.labels, dtype=torch.bool)
@@ -230,19 +236,14 @@ class OneStageDetector(DenseDetector):
     ) -> list[Instances]:
         """Return the detections of each image, in the coordinates of the network's input."""
         anchors = [boxes.tensor for boxes in self.anchor_generator(features)]
-        logits = per_anchor(predictions.logits, self.num_classes)
-        deltas = per_anchor(predictions.boxes[-1], 4)
-        quality = predictions.quality and [x[..., 0] for x in per_anchor(predictions.quality, 1)]
-        select = functools.partial(
-            self.select, score_thresh=self.score_thresh, topk=self.topk_candidates
-        )
         return detect(
-            logits,
-            deltas,
+            predictions,
             anchors,
             images.image_sizes,
-            quality=quality,
-            select=select,
+            num_classes=self.num_classes,
+            select=self.select,
+            score_thresh=self.score_thresh,
+            topk=self.topk_candidates,
             decode=self.box_coder.apply_deltas,
             suppression=self.suppression,
             max_detections=self.max_detections_per_image,

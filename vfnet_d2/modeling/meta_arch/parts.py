@@ -27,6 +27,8 @@ SETTINGS = (
     "candidate_unit",
     "nms_thresh",
     "deform_conv",
+    "memory_format",
+    "fold_norms",
 )
 
 

@@ -5,8 +5,9 @@ from typing import Any
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
 
-from vfnet_d2.modeling.meta_arch.one_stage import MIN_IOU, OneStageDetector
+from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
 from vfnet_d2.modeling.structures import Matches
+from vfnet_d2.modeling.targets import MIN_IOU
 
 
 @META_ARCH_REGISTRY.register()
