@@ -3,6 +3,7 @@
 
     tools/benchmark.py                              the table of goals
     tools/benchmark.py --config-file configs/vfnet_R_50_1x.yaml --size 512 640 --images 2
+    tools/benchmark.py --config-file FILE --size 800 1333 --images 1 --modes fp32 tf32 bf16+compile
 
 The floor is the same network with ordinary 3x3 convolutions in place of the star convolutions; both
 run in turn in one process. Figures are medians. Stop everything else that computes: samples during
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.config import get_cfg
+from detectron2.config import CfgNode, get_cfg
 from tabulate import tabulate
 
 from vfnet_d2 import add_vfnet_config
 from vfnet_d2.engine import benchmark
+from vfnet_d2.engine.benchmark_modes import WORDS, Speed, compare_modes, parse_mode
 from vfnet_d2.engine.benchmark_table import Row, goal_rows, ratio_row, time_row
 from vfnet_d2.engine.checks import available_device
 from vfnet_d2.engine.timing import interleave, peak_memory
@@ -35,6 +37,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--size", nargs=2, type=int, default=[160, 160], metavar=("H", "W"))
     parser.add_argument("--images", type=int, default=8, help="batch size")
     parser.add_argument("--boxes", type=int, default=4, help="ground-truth boxes an image")
+    parser.add_argument(
+        "--modes",
+        nargs="+",
+        metavar="MODE",
+        help=f"time the config in these ways: {', '.join(WORDS)}, or several joined by '+'",
+    )
     parser.add_argument("--repeats", type=int, default=9, help="samples of each job")
     parser.add_argument("--device", default="cuda", help="the CPU is used where there is no GPU")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
@@ -45,22 +53,37 @@ def parse_arguments() -> argparse.Namespace:
         help="draw where the time goes there",
     )
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="config overrides")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.modes and not arguments.config_file:
+        parser.error("--modes needs --config-file")
+    return arguments
 
 
-def config_rows(arguments: argparse.Namespace, device: str) -> list[Row]:
-    """Inference and training of one config, over its floor where it has one."""
+def read_config(arguments: argparse.Namespace, device: str) -> CfgNode:
+    """Read the named config with its overrides."""
     cfg = add_vfnet_config(get_cfg())
     cfg.merge_from_file(arguments.config_file)
     cfg.merge_from_list([*arguments.opts, "MODEL.DEVICE", device])
+    return cfg
+
+
+def make_batch(arguments: argparse.Namespace, cfg: CfgNode) -> list[dict[str, Any]]:
+    """Make the images asked for."""
     height, width = arguments.size
-    batch = benchmark.random_batch(
+    return benchmark.random_batch(
         images=arguments.images,
         height=height,
         width=width,
         boxes=arguments.boxes,
         num_classes=cfg.MODEL.ONE_STAGE.NUM_CLASSES,
     )
+
+
+def config_rows(arguments: argparse.Namespace, device: str) -> list[Row]:
+    """Inference and training of one config, over its floor where it has one."""
+    cfg = read_config(arguments, device)
+    batch = make_batch(arguments, cfg)
+    height, width = arguments.size
     rows = []
     for what in ("inference", "training step"):
         jobs = {}
@@ -73,6 +96,29 @@ def config_rows(arguments: argparse.Namespace, device: str) -> list[Row]:
         compare = ratio_row if len(runs) == 2 else time_row
         rows.append(compare(f"{what} {arguments.images} x {height} x {width}", runs, None))
     return rows
+
+
+def show_modes(arguments: argparse.Namespace, device: str) -> list[Speed]:
+    """Time a config in several ways of computing and print a table."""
+    modes = {text: parse_mode(text, device) for text in arguments.modes}
+    cfg = read_config(arguments, device)
+    found = compare_modes(modes, cfg, make_batch(arguments, cfg), repeats=arguments.repeats)
+    table = [
+        [
+            speed.what,
+            speed.mode,
+            f"{1000 * speed.seconds:.1f}",
+            f"{speed.images:.2f}",
+            f"{speed.of_peak:.0%}",
+            "" if speed.memory is None else f"{speed.memory:.0f}",
+            f"{speed.disturbed} of {speed.samples}",
+        ]
+        for speed in found
+    ]
+    titles = ["", "mode", "ms", "images/s", "of peak", "peak MiB", "disturbed samples"]
+    print(f"\n{arguments.images} x {arguments.size[0]} x {arguments.size[1]}\n")
+    print(tabulate(table, headers=titles, disable_numparse=True))
+    return found
 
 
 def show_parts(row: Row) -> None:
@@ -108,8 +154,11 @@ def main() -> None:
     arguments = parse_arguments()
     device = available_device(arguments.device)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, device {device}")
-    rows = []
-    if arguments.config_file:
+    rows: list[Row] = []
+    speeds: list[Speed] = []
+    if arguments.modes:
+        speeds = show_modes(arguments, device)
+    elif arguments.config_file:
         rows = config_rows(arguments, device)
         for row in rows:
             show_parts(row)
@@ -117,15 +166,17 @@ def main() -> None:
         for measure in goal_rows(device, repeats=arguments.repeats):
             rows.append(measure())
             show_parts(rows[-1])
-    show_summary(rows)
+    if rows:
+        show_summary(rows)
     memory = peak_memory(torch.device(device))
     print(f"\npeak memory of the whole run: {memory:.0f} MiB")
-    if arguments.picture:
+    if arguments.picture and rows:
         draw(rows, arguments.picture)
     if arguments.json:
         about: dict[str, Any] = {"torch": torch.__version__, "device": device}
         about |= {"threads": torch.get_num_threads(), "peak_memory_mib": memory}
         figures = {**about, "rows": [row._asdict() for row in rows]}
+        figures["modes"] = [speed._asdict() for speed in speeds]
         arguments.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 

@@ -146,6 +146,22 @@ def inference(model: OneStageDetector, batch: list[dict[str, Any]]) -> Parts:
     return watch.parts
 
 
+@torch.no_grad()
+def let_pass(model: OneStageDetector, batch: list[dict[str, Any]], *, candidates: int) -> None:
+    """Shift a new model's scores so that as many pass the threshold as a trained model's might.
+
+    Args:
+        model: whose classifier's bias moves.
+        batch: what it sees; all images together.
+        candidates: pairs of anchor and class that will score above the threshold.
+    """
+    watch = Stopwatch(model.device)
+    _, _, outputs = _predict(model.eval(), batch, watch)
+    logits = torch.cat([level.flatten() for level in outputs.logits])
+    limit = torch.logit(torch.tensor(model.score_thresh)).item()
+    model.head.cls_pred.bias.add_(limit - logits.topk(candidates).values[-1])
+
+
 def inference_job(model: OneStageDetector, batch: list[dict[str, Any]]) -> Job:
     """Bind :func:`inference` to a model and a batch."""
     return functools.partial(inference, model.eval(), batch)

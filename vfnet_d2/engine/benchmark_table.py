@@ -11,6 +11,16 @@ from vfnet_d2.config import add_vfnet_config
 from vfnet_d2.engine import benchmark
 from vfnet_d2.engine.timing import Runs, interleave, medians
 from vfnet_d2.model_zoo import config_file
+from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
+
+# Pairs of anchor and class that pass the threshold in inference; scattered ones, which cost most.
+CANDIDATES = 1000
+# Everything but the gathered star convolutions.
+FAST_WAYS_OFF: list[Any] = [
+    *("MODEL.ONE_STAGE.MEMORY_FORMAT", "contiguous"),
+    *("MODEL.ONE_STAGE.FOLD_NORMS", False),
+    *("MODEL.ONE_STAGE.HEAD.VFNetHead.SPARSE_REFINEMENT", False),
+]
 
 
 class Row(NamedTuple):
@@ -85,9 +95,9 @@ def goal_rows(device: str, *, repeats: int) -> list[Callable[[], Row]]:
     settings: dict[str, Any] = {"repeats": repeats, "warmup": 2}
 
     def run_inference() -> Row:
-        models = benchmark.with_floor(load_config("vfnet_R_50_1x", device))
         batch = _images(1, 800, 1216, boxes=0)
-        jobs = {name: benchmark.inference_job(model, batch) for name, model in models.items()}
+        models = benchmark.with_floor(load_config("vfnet_R_50_1x", device))
+        jobs = {name: _inference_job(model, batch) for name, model in models.items()}
         return ratio_row("inference 1 x 800 x 1216 over floor", interleave(jobs, **settings), 1.05)
 
     def run_training() -> Row:
@@ -103,7 +113,7 @@ def goal_rows(device: str, *, repeats: int) -> list[Callable[[], Row]]:
         jobs = {}
         for name in ("vfnet_R_50_DCN_MS_2x", "vfnet_R_50_MS_2x"):
             torch.manual_seed(0)
-            jobs[name] = benchmark.inference_job(build_model(load_config(name, device)), batch)
+            jobs[name] = _inference_job(build_model(load_config(name, device)), batch)
         return ratio_row(
             "deformable backbone and towers over plain", interleave(jobs, **settings), 1.4
         )
@@ -122,12 +132,31 @@ def goal_rows(device: str, *, repeats: int) -> list[Callable[[], Row]]:
 
     return [
         run_inference,
+        lambda: _over_fast_ways_off(device, settings),
         run_training,
         run_deformable,
         lambda: run_matching(500, 10),
         lambda: run_matching(3000, None),
         run_postprocessing,
     ]
+
+
+def _over_fast_ways_off(device: str, settings: dict[str, Any]) -> Row:
+    """Compare inference with that of the same model computing the simple way."""
+    batch = _images(1, 800, 1216, boxes=0)
+    jobs = {}
+    for name, overrides in (("model", []), ("fast ways off", FAST_WAYS_OFF)):
+        cfg = load_config("vfnet_R_50_1x", device)
+        cfg.merge_from_list(overrides)
+        torch.manual_seed(0)
+        jobs[name] = _inference_job(build_model(cfg), batch)
+    return ratio_row("the same over all fast ways off", interleave(jobs, **settings), None)
+
+
+def _inference_job(model: OneStageDetector, batch: list[dict[str, Any]]) -> benchmark.Job:
+    """Inference with a trained model's number of candidates."""
+    benchmark.let_pass(model, batch, candidates=CANDIDATES)
+    return benchmark.inference_job(model, batch)
 
 
 def _images(images: int, height: int, width: int, *, boxes: int) -> list[dict[str, Any]]:
