@@ -1,6 +1,5 @@
 """Tests of vfnet_d2.modeling.postprocess."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from tests.helpers.naive_suppression import random_candidates
 from vfnet_d2.modeling.postprocess import (
     CANDIDATE_SELECTORS,
     decode_level,
+    deltas_at,
     detect,
     select_pairs,
     select_points,
@@ -210,28 +210,40 @@ def test_the_last_stage_s_own_boxes_are_taken() -> None:
     assert second.pred_boxes.tensor.tolist() == [[29, 31, 53, 55]]
 
 
-class CountedBoxes(BoxesOnDemand):
-    """Deltas of zero; remembers which were asked for."""
-
-    def __init__(self) -> None:
-        self.asked: list[list[list[int]]] = []
+class RecordedBoxes(BoxesOnDemand):
+    """Deltas that name their image and anchor; remembers which were asked for."""
 
     def compute(self) -> list[Tensor]:
         """Nothing else may be computed."""
         raise AssertionError("all maps were computed")
 
-    def at(self, anchors: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
-        """Zeros."""
-        self.asked.append([[level.tolist() for level in levels] for levels in anchors])
-        return [[torch.zeros(len(level), 4) for level in levels] for levels in anchors]
+    def at(self, image: Tensor, anchor: Tensor) -> Tensor:
+        """100 x image + anchor, four times."""
+        self.asked = list(zip(image.tolist(), anchor.tolist(), strict=True))
+        return (100.0 * image + anchor)[:, None].expand(-1, 4)
 
 
-def test_boxes_on_demand_are_asked_for_candidates_only() -> None:
+def test_boxes_on_demand_are_asked_for_chosen_anchors_only() -> None:
+    # two images; levels of 3 and 2 anchors
+    boxes = RecordedBoxes()
+    chosen = [
+        [torch.tensor([2, 0]), torch.tensor([1])],
+        [torch.tensor([], dtype=torch.long), torch.tensor([0, 1])],
+    ]
+    found = deltas_at(boxes, chosen, [3, 2])
+    assert boxes.asked == [(0, 2), (0, 0), (0, 4), (1, 3), (1, 4)]
+    assert [[level[:, 0].tolist() for level in levels] for levels in found] == [
+        [[2, 0], [4]],
+        [[], [103, 104]],
+    ]
+
+
+def test_detection_asks_for_candidates_only() -> None:
     anchors = torch.tensor([[0.0, 0, 10, 10], [20.0, 20, 40, 40]])
     logits = torch.tensor([[2.0, 1.0], [-9.0, 3.0]]).view(2, 1, 1, 2)
-    boxes = CountedBoxes()
+    boxes = RecordedBoxes()
     detected(HeadOutputs(logits=[logits], boxes=[boxes]), anchors, [(80, 100)] * 2)
-    assert boxes.asked == [[[[0, 1]], [[1]]]]
+    assert boxes.asked == [(0, 0), (0, 1), (1, 1)]
 
 
 def test_suppression_fits_the_protocol() -> None:

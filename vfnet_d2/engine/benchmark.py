@@ -125,7 +125,8 @@ def training_step(
     watch = Stopwatch(model.device)
     images, levels, outputs = _predict(model, batch, watch)
     targets = [item["instances"].to(model.device) for item in batch]
-    losses = model.forward_training(images, levels, outputs, targets)
+    with _StarTime(model, watch, "matching and losses"):
+        losses = model.forward_training(images, levels, outputs, targets)
     watch.mark("matching and losses")
     optimizer.zero_grad()
     torch.stack(list(losses.values())).sum().backward()

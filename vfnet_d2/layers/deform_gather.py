@@ -79,12 +79,7 @@ def gather_conv(
     Returns:
         L tensors (N, O, H', W') in the dtype of the features.
     """
-    table, plan_weight, weight = _operands(features, plan, weight)
-    if _keeps_nothing(table):
-        mixed = _convolve_blocks(table, plan.index, plan_weight, weight, groups)
-    else:
-        samples = _WeightedGather.apply(table, plan_weight, plan)
-        mixed = _mix(samples.to(weight.dtype), weight, groups)
+    mixed = _convolve(features, plan, weight, groups)
     levels = mixed.split([images * height * width for images, height, width in plan.shapes])
     return [
         level.view(*shape, len(weight)).permute(0, 3, 1, 2)
@@ -95,31 +90,30 @@ def gather_conv(
 def gather_conv_cells(
     features: Sequence[Tensor], plan: GatherPlan, cells: Tensor, weight: Tensor
 ) -> Tensor:
-    """The same convolution at chosen cells only, without a gradient.
+    """The same convolution at chosen cells only.
 
     Args:
         features: L tensors (N, C, H, W).
         plan: of maps of these sizes.
-        cells: (U,) rows of the table of all output cells, ordered as by ``cell_rows``.
+        cells: (U,) see :meth:`~vfnet_d2.layers.gather_plan.GatherPlan.at`.
         weight: (O, C, 3, 3).
 
     Returns:
         (U, O) in the dtype of the features.
     """
-    table, plan_weight, weight = _operands(features, plan, weight)
-    index, plan_weight = (
-        x.view(-1, TAPS * CORNERS)[cells].view(-1, CORNERS) for x in (plan.index, plan_weight)
-    )
-    return _convolve_blocks(table, index, plan_weight, weight, 1)
+    return _convolve(features, plan.at(cells), weight, groups=1)
 
 
-def _operands(
-    features: Sequence[Tensor], plan: GatherPlan, weight: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The table, the plan's weights in its precision, and the weight in the features' precision."""
+def _convolve(features: Sequence[Tensor], plan: GatherPlan, weight: Tensor, groups: int) -> Tensor:
+    """Results (P, O) at the cells of a plan."""
+    weight = weight.to(features[0].dtype)
     with torch.autocast(features[0].device.type, enabled=False):
         table = at_least_float32(cell_rows(features))
-        return table, plan.weight.to(table.dtype), weight.to(features[0].dtype)
+        plan_weight = plan.weight.to(table.dtype)
+    if _keeps_nothing(table):
+        return _convolve_blocks(table, plan.index, plan_weight, weight, groups)
+    samples = _WeightedGather.apply(table, plan_weight, plan)
+    return _mix(samples.to(weight.dtype), weight, groups)
 
 
 def _keeps_nothing(table: Tensor) -> bool:
@@ -134,8 +128,6 @@ def _convolve_blocks(
 ) -> Tensor:
     """Results (P, O), a block of cells after the other."""
     mixed = weight.new_empty(len(index) // TAPS, len(weight))
-    if len(mixed) == 0:
-        return mixed
     reads = zip(index.split(TAPS * _BLOCK), plan_weight.split(TAPS * _BLOCK), strict=True)
     for (rows, weights), block in zip(reads, mixed.split(_BLOCK), strict=True):
         samples = F.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")

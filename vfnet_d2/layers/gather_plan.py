@@ -40,7 +40,7 @@ class GatherPlan:
         index: (9 P, 4) int64, rows of the four neighbours of each sample.
         weight: (9 P, 4) their bilinear weights; 0 outside the map. Carries gradient.
         rows: R.
-        shapes: (N, H', W') of the L output maps.
+        shapes: (N, H', W') of the L output maps; none of a plan of chosen cells.
     """
 
     def __init__(
@@ -59,6 +59,18 @@ class GatherPlan:
         counts = torch.bincount(flat, minlength=self.rows)
         sample = order.div(CORNERS, rounding_mode="floor")
         return Transposed(sample, order, counts.cumsum(0) - counts)
+
+    def at(self, cells: Tensor) -> "GatherPlan":
+        """The plan of chosen output cells.
+
+        Args:
+            cells: (U,) of the P cells, which follow levels, images, rows and columns.
+        """
+        index, weight = (
+            x.view(-1, TAPS * CORNERS).index_select(0, cells).view(-1, CORNERS)
+            for x in (self.index, self.weight)
+        )
+        return GatherPlan(index, weight, rows=self.rows, shapes=())
 
 
 def gather_plan(

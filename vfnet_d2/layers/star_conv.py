@@ -88,13 +88,13 @@ class StarConv2d(nn.Module):
         ]
 
     def can_skip_cells(self, x: Tensor) -> bool:
-        """Whether :meth:`forward_cells` works: the gather does, where no gradient is kept.
+        """Whether :meth:`forward_cells` pays: for the gather, outside of graphs made to be kept.
 
         Args:
             x: a map of the input's kind.
         """
-        graph = torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling()
-        return not graph and self._choose(x) == "gather"
+        kept = torch.jit.is_tracing() or torch.compiler.is_compiling()
+        return not kept and self._choose(x) == "gather"
 
     def forward_cells(self, features: Sequence[Tensor], stars: "Stars", cells: Tensor) -> Tensor:
         """Convolve at chosen cells only.
@@ -102,7 +102,7 @@ class StarConv2d(nn.Module):
         Args:
             features: L tensors (N, C, H, W).
             stars: of the same maps.
-            cells: (U,) rows of the table that ``cell_rows`` makes of the maps.
+            cells: (U,) see :meth:`~vfnet_d2.layers.gather_plan.GatherPlan.at`.
 
         Returns:
             (U, O).

@@ -5,6 +5,7 @@ suppress, best of the image.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -81,23 +82,34 @@ def decode_level(
     return decode(deltas, anchors[anchor]), scores, category
 
 
-def deltas_at(stage: Sequence[Tensor], anchors: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+def deltas_at(
+    stage: Sequence[Tensor], anchors: Sequence[Sequence[Tensor]], sizes: Sequence[int]
+) -> list[list[Tensor]]:
     """Deltas (P, 4) of chosen anchors.
 
     Args:
         stage: L maps (N, A*4, H, W), or a :class:`BoxesOnDemand`, which computes no others.
         anchors: for each of N images, the indices (P,) on each of L levels.
+        sizes: number of anchors of an image on each level.
 
     Returns:
         for each image, those of each level.
     """
-    if isinstance(stage, BoxesOnDemand):
-        return stage.at(anchors)
-    rows = per_anchor(stage, 4)
-    return [
-        [level[image][anchor] for level, anchor in zip(rows, chosen, strict=True)]
-        for image, chosen in enumerate(anchors)
-    ]
+    if not isinstance(stage, BoxesOnDemand):
+        rows = per_anchor(stage, 4)
+        return [
+            [level[image][anchor] for level, anchor in zip(rows, chosen, strict=True)]
+            for image, chosen in enumerate(anchors)
+        ]
+    counts = [[len(level) for level in levels] for levels in anchors]
+    image = torch.repeat_interleave(torch.tensor([sum(levels) for levels in counts]))
+    starts = [0, *itertools.accumulate(sizes[:-1])]
+    anchor = torch.cat(
+        [a + start for levels in anchors for a, start in zip(levels, starts, strict=True)]
+    )
+    flat = list(itertools.chain.from_iterable(counts))
+    found = iter(stage.at(image.to(anchor.device), anchor).split(flat))
+    return [[next(found) for _ in levels] for levels in anchors]
 
 
 def suppress_image(
@@ -161,7 +173,8 @@ def detect(
     quality = outputs.quality and [x[..., 0] for x in per_anchor(outputs.quality, 1)]
     choose = functools.partial(select, score_thresh=score_thresh, topk=topk)
     chosen = [[choose(level[image]) for level in logits] for image in range(len(image_sizes))]
-    deltas = deltas_at(outputs.boxes[-1], [[anchor for anchor, *_ in levels] for levels in chosen])
+    picked = [[anchor for anchor, *_ in levels] for levels in chosen]
+    deltas = deltas_at(outputs.boxes[-1], picked, [len(level) for level in anchors])
     results = []
     for image, image_size in enumerate(image_sizes):
         qualities = [level[image] for level in quality] if quality else [None] * len(anchors)

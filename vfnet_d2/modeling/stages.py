@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vfnet_d2.layers.precision import at_least_float32
 from vfnet_d2.losses.box import BoxLoss, paired_iou
-from vfnet_d2.modeling.structures import Assignment, Matches
+from vfnet_d2.modeling.structures import Assignment, BoxesOnDemand, Deltas, Matches
 from vfnet_d2.modeling.targets import matched_targets
 
 BOX_LOSS_NAMES = ("loss_bbox", "loss_bbox_refine")
@@ -33,9 +33,14 @@ def flatten(levels: Sequence[Tensor], channels: int) -> Tensor:
     return torch.cat(per_anchor(levels, channels), dim=1)
 
 
+def stage_deltas(stage: Sequence[Tensor]) -> Deltas:
+    """Deltas of a box stage (N, R, 4), at least float32, of L maps; or on demand, as they are."""
+    return stage if isinstance(stage, BoxesOnDemand) else flatten(stage, 4)
+
+
 def match_stage(
     anchors: Tensor,
-    deltas: Tensor,
+    deltas: Deltas,
     assignment: Assignment,
     targets: list[Instances],
     *,
@@ -46,7 +51,7 @@ def match_stage(
 
     Args:
         anchors: (R, 4) in pixels.
-        deltas: (N, R, 4) in the coder's encoding.
+        deltas: in the coder's encoding.
         assignment: of the N x R anchors.
         targets: N ``Instances``.
         coder: the box coder.
@@ -57,13 +62,17 @@ def match_stage(
     """
     image, anchor = torch.nonzero(assignment.labels == 1, as_tuple=True)
     gt_boxes, gt_classes = matched_targets(targets, assignment.gt_idxs[image, anchor], image)
-    deltas, anchor_boxes = deltas[image, anchor], anchors[anchor]
-    boxes = coder.apply_deltas(deltas, anchor_boxes)
+    if isinstance(deltas, BoxesOnDemand):
+        chosen = deltas.at(image, anchor)
+    else:
+        chosen = deltas[image, anchor]
+    anchor_boxes = anchors[anchor]
+    boxes = coder.apply_deltas(chosen, anchor_boxes)
     found = boxes.detach()
     ious = paired_iou(found, gt_boxes)
     matches = Matches(image, anchor, anchor_boxes, gt_boxes, gt_classes, found, ious)
     if loss.encoded:
-        return matches, loss(deltas, coder.get_deltas(anchor_boxes, gt_boxes))
+        return matches, loss(chosen, coder.get_deltas(anchor_boxes, gt_boxes))
     return matches, loss(boxes, gt_boxes)
 
 

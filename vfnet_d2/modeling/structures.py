@@ -15,7 +15,8 @@ from torch import Tensor
 class BoxesOnDemand(Sequence[Tensor], abc.ABC):
     """L maps (N, 4, H, W) of a box stage that are computed where they are looked at.
 
-    Detections come from a small part of all anchors: who asks for these gets them without the rest.
+    Detections, and the losses of boxes, come from a small part of all anchors: who asks for these
+    gets them without the rest.
     """
 
     @abc.abstractmethod
@@ -23,14 +24,12 @@ class BoxesOnDemand(Sequence[Tensor], abc.ABC):
         """All L maps."""
 
     @abc.abstractmethod
-    def at(self, anchors: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+    def at(self, image: Tensor, anchor: Tensor) -> Tensor:
         """Deltas (P, 4) of chosen anchors.
 
         Args:
-            anchors: for each of N images, the indices (P,) on each of L levels.
-
-        Returns:
-            for each image, those of each level.
+            image: (P,) of the batch.
+            anchor: (P,) index of the anchor among the R of all levels.
         """
 
     @functools.cached_property
@@ -43,6 +42,10 @@ class BoxesOnDemand(Sequence[Tensor], abc.ABC):
 
     def __len__(self) -> int:
         return len(self.maps)
+
+
+# Box deltas of a stage: all of them (N, R, 4), or those that are asked for.
+Deltas = Tensor | BoxesOnDemand
 
 
 class HeadOutputs(NamedTuple):

@@ -1,7 +1,5 @@
 """VFNet's second box stage: initial distances times factors read at the star (Sec. 4.4)."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -61,34 +59,33 @@ class Refinement(BoxesOnDemand):
             )
         ]
 
-    def at(self, anchors: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
-        """Refined distances (P, 4) of chosen cells, for each of N images, for each level.
+    def at(self, image: Tensor, anchor: Tensor) -> Tensor:
+        """Refined distances (P, 4) of chosen cells.
 
         Args:
-            anchors: for each image, the indices (P,) on each level.
+            image: (P,) of the batch.
+            anchor: (P,) index of the cell among those of all levels.
         """
-        rows, counts = [], []
-        for image, levels in enumerate(anchors):
-            first = 0
-            for cells, x in zip(levels, self.initial, strict=True):
-                rows.append(cells + (first + image * x.shape[2] * x.shape[3]))
-                counts.append(len(cells))
-                first += len(x) * x.shape[2] * x.shape[3]
-        parts = iter(self._at_rows(torch.cat(rows)).split(counts))
-        return [[next(parts) for _ in levels] for levels in anchors]
-
-    def _at_rows(self, rows: Tensor) -> Tensor:
-        """Refined distances (P, 4) of rows (P,) of the table of all cells."""
+        if len(image) == 0:
+            # Parameters that no loss depends on would break distributed training: compute one.
+            return self.at(image.new_zeros(1), anchor.new_zeros(1))[:0]
+        cells = [x.shape[2] * x.shape[3] for x in self.initial]
+        sizes = torch.tensor(cells, device=anchor.device)
+        ends = sizes.cumsum(0)
+        level = torch.bucketize(anchor, ends, right=True)
+        before = ends - sizes  # cells of an image on the levels below
+        # The table has a level's images one after the other.
+        rows = len(self.initial[0]) * before + image[:, None] * sizes - before
+        rows = rows.gather(1, level[:, None])[:, 0] + anchor
         # The predictor reads a neighbourhood of what the star convolution gives: that much of it
         # is computed, each cell once.
         neighbours, inside = neighbour_rows([(len(x), *x.shape[2:]) for x in self.initial], rows)
         needed, place = neighbours.unique(return_inverse=True)
         found = F.relu(self.star.forward_cells(self.features, self.stars, needed))
         raw = self._predict(at_least_float32(found), place, inside)
-        ends = torch.tensor([x.numel() // 4 for x in self.initial], device=rows.device).cumsum(0)
         scales = torch.cat([scale(raw.new_ones(1)) for scale in self.scales])
-        factors = raw * scales[torch.bucketize(rows, ends, right=True)][:, None]
-        return factors.exp() * cell_rows(self.initial)[rows]
+        factors = (raw * scales[level, None]).exp()
+        return factors * cell_rows(self.initial).detach().index_select(0, rows)
 
     def _predict(self, found: Tensor, place: Tensor, inside: Tensor) -> Tensor:
         """The predictor's answers (P, 4) from the star convolution's results.

@@ -45,8 +45,8 @@ class VFNetHead(nn.Module):
             a few thousand iterations learn faster from 0.03 to 0.04.
         star_conv: implementation of the star convolutions, see
             :class:`~vfnet_d2.layers.star_conv.StarConv2d`.
-        sparse_refinement: in inference, refine only the boxes that are looked at, where the star
-            convolutions are gathered ones.
+        sparse_refinement: refine only the boxes that are looked at, candidates in inference and
+            positives in training, where the star convolutions are gathered ones.
 
     Raises:
         ValueError: refinement without star.

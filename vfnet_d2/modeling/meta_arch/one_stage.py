@@ -30,8 +30,9 @@ from vfnet_d2.modeling.stages import (
     flatten,
     match_stage,
     quality_loss,
+    stage_deltas,
 )
-from vfnet_d2.modeling.structures import Assignment, HeadOutputs, Matches
+from vfnet_d2.modeling.structures import Assignment, Deltas, HeadOutputs, Matches
 from vfnet_d2.modeling.suppression import ClasswiseNMS, Suppression
 from vfnet_d2.modeling.targets import MIN_IOU, centerness, check_targets, count_positives
 
@@ -140,7 +141,7 @@ class OneStageDetector(DenseDetector):
         """Compute the losses of a batch, in float32 also under autocast."""
         with torch.autocast(self.device.type, enabled=False):
             anchors = self.anchor_generator(features)
-            deltas = [flatten(stage, 4) for stage in predictions.boxes]
+            deltas = [stage_deltas(stage) for stage in predictions.boxes]
             return self.losses(
                 Boxes.cat(anchors).tensor,
                 flatten(predictions.logits, self.num_classes),
@@ -154,7 +155,7 @@ class OneStageDetector(DenseDetector):
         self,
         anchors: Tensor,
         logits: Tensor,
-        deltas: list[Tensor],
+        deltas: Sequence[Deltas],
         assignments: list[Assignment],
         gt_instances: list[Instances],
         *,
@@ -165,7 +166,7 @@ class OneStageDetector(DenseDetector):
         Args:
             anchors: (R, 4) in pixels.
             logits: (N, R, K).
-            deltas: S tensors (N, R, 4).
+            deltas: of S stages.
             assignments: of the N x R anchors, one per box stage; the last one also classifies.
             gt_instances: N ``Instances``.
             quality: (N, R) before the sigmoid, of heads that predict one.
@@ -197,7 +198,7 @@ class OneStageDetector(DenseDetector):
         return losses
 
     def assign(
-        self, anchors: list[Boxes], gt_instances: list[Instances], deltas: list[Tensor]
+        self, anchors: list[Boxes], gt_instances: list[Instances], deltas: Sequence[Deltas]
     ) -> list[Assignment]:
         """Hook: which anchor answers for which box, per stage. Default: the matcher, for all."""
         return [self.matcher(anchors, gt_instances)] * len(deltas)
@@ -235,10 +236,9 @@ class OneStageDetector(DenseDetector):
         self, images: ImageList, features: list[Tensor], predictions: HeadOutputs
     ) -> list[Instances]:
         """Return the detections of each image, in the coordinates of the network's input."""
-        anchors = [boxes.tensor for boxes in self.anchor_generator(features)]
         return detect(
             predictions,
-            anchors,
+            [boxes.tensor for boxes in self.anchor_generator(features)],
             images.image_sizes,
             num_classes=self.num_classes,
             select=self.select,

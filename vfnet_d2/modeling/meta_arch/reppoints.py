@@ -1,5 +1,6 @@
 """RepPoints (Yang et al., ICCV 2019)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from detectron2.config import CfgNode, configurable
@@ -10,7 +11,7 @@ from torch import Tensor
 from vfnet_d2.components import build_part
 from vfnet_d2.modeling.matchers.registry import MATCHER_REGISTRY, Matcher
 from vfnet_d2.modeling.meta_arch.iou_matched import IoUMatchedDetector
-from vfnet_d2.modeling.structures import Assignment
+from vfnet_d2.modeling.structures import Assignment, Deltas
 
 
 @META_ARCH_REGISTRY.register()
@@ -40,11 +41,13 @@ class RepPoints(IoUMatchedDetector):
         return {**super().from_config(cfg), "initial_matcher": matcher}
 
     def assign(
-        self, anchors: list[Boxes], gt_instances: list[Instances], deltas: list[Tensor]
+        self, anchors: list[Boxes], gt_instances: list[Instances], deltas: Sequence[Deltas]
     ) -> list[Assignment]:
         """Match the initial points by position, the refined ones by where those ended up."""
         flat = Boxes.cat(anchors).tensor
-        initial = [Boxes(self.box_coder.apply_deltas(image, flat)) for image in deltas[0].detach()]
+        first = deltas[0]
+        assert isinstance(first, Tensor)  # each initial box is matched
+        initial = [Boxes(self.box_coder.apply_deltas(image, flat)) for image in first.detach()]
         return [
             self.initial_matcher(anchors, gt_instances),
             self.matcher(anchors, gt_instances, initial),
