@@ -57,6 +57,20 @@ def test_no_norm_runs() -> None:
     assert not [event.key for event in profile.key_averages() if "batch_norm" in event.key]
 
 
+@pytest.mark.parametrize("learns", ["nothing", "input", "weight", "norm"])
+def test_in_training_frozen_layers_fold_and_no_others(learns: str) -> None:
+    conv = conv_with(FixedStatsBatchNorm2d(8), activation=None).requires_grad_(False)
+    folds = folding(conv)
+    x = torch.randn(1, 4, 8, 8)
+    parts = {"input": x, "weight": folds[0].weight, "norm": folds[0].norm.bias}
+    if learns in parts:
+        parts[learns].requires_grad_()
+    with torch.profiler.profile() as profile:
+        out = folds(x)
+    runs = any(event.key == "aten::batch_norm" for event in profile.key_averages())
+    assert runs == out.requires_grad == (learns != "nothing")
+
+
 @pytest.mark.parametrize("norm", NORMS)
 def test_training_is_the_same_to_the_last_bit(norm: str) -> None:
     conv = conv_with(NORMS[norm](8)).train()

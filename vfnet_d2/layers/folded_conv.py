@@ -19,10 +19,15 @@ class FoldedConv2d(Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, O, H', W'), with norm and activation where given."""
-        if torch.is_grad_enabled() or torch.jit.is_tracing() or not is_fixed(self.norm):
+        if torch.jit.is_tracing() or not is_fixed(self.norm) or self._keeps_gradient(x):
             return super().forward(x)
         x = self._conv_forward(x, *folded(self.weight, self.bias, self.norm))
         return x if self.activation is None else self.activation(x)
+
+    def _keeps_gradient(self, x: Tensor) -> bool:
+        """Whether a graph is made here; frozen stages make none, in training neither."""
+        tensors = (x, self.weight, self.bias, self.norm.weight, self.norm.bias)
+        return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 def is_fixed(norm: Any) -> bool:
