@@ -69,14 +69,12 @@ class Refinement(BoxesOnDemand):
         if len(image) == 0:
             # Parameters that no loss depends on would break distributed training: compute one.
             return self.at(image.new_zeros(1), anchor.new_zeros(1))[:0]
-        cells = [x.shape[2] * x.shape[3] for x in self.initial]
-        sizes = torch.tensor(cells, device=anchor.device)
+        sizes = torch.tensor([x.shape[2] * x.shape[3] for x in self.initial], device=anchor.device)
         ends = sizes.cumsum(0)
         level = torch.bucketize(anchor, ends, right=True)
-        before = ends - sizes  # cells of an image on the levels below
+        size, before = sizes[level], (ends - sizes)[level]
         # The table has a level's images one after the other.
-        rows = len(self.initial[0]) * before + image[:, None] * sizes - before
-        rows = rows.gather(1, level[:, None])[:, 0] + anchor
+        rows = len(self.initial[0]) * before + image * size + (anchor - before)
         # The predictor reads a neighbourhood of what the star convolution gives: that much of it
         # is computed, each cell once.
         neighbours, inside = neighbour_rows([(len(x), *x.shape[2:]) for x in self.initial], rows)
