@@ -22,7 +22,7 @@ from tabulate import tabulate
 from vfnet_d2 import add_vfnet_config
 from vfnet_d2.engine import benchmark
 from vfnet_d2.engine.benchmark_modes import WORDS, Speed, compare_modes, parse_mode
-from vfnet_d2.engine.benchmark_table import Row, goal_rows, ratio_row, time_row
+from vfnet_d2.engine.benchmark_table import Row, data_row, goal_rows, ratio_row, time_row
 from vfnet_d2.engine.checks import available_device
 from vfnet_d2.engine.timing import interleave, peak_memory
 from vfnet_d2.evaluation.time_chart import draw_times
@@ -95,6 +95,8 @@ def config_rows(arguments: argparse.Namespace, device: str) -> list[Row]:
         runs = interleave(jobs, repeats=arguments.repeats, warmup=2)
         compare = ratio_row if len(runs) == 2 else time_row
         rows.append(compare(f"{what} {arguments.images} x {height} x {width}", runs, None))
+    count = {"images": arguments.images, "boxes": arguments.boxes}
+    rows.append(data_row(cfg, **count, repeats=arguments.repeats, warmup=2))
     return rows
 
 

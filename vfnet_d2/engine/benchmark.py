@@ -59,37 +59,38 @@ def random_batch(
     return batch
 
 
-class _StarTime:
-    """Books the seconds of a model's star convolutions, forward, while it is entered.
+class _PartTimes:
+    """Books the seconds of a model's star convolutions, forward, and of its matching.
 
     Args:
-        model: whose layers are timed.
+        model: whose methods are timed while this is entered.
         watch: where the seconds are booked.
         around: name of the part during which they run.
     """
 
-    METHODS = ("forward_levels", "forward_cells")
-
-    def __init__(self, model: nn.Module, watch: Stopwatch, around: str) -> None:
-        self.layers = [m for m in model.modules() if isinstance(m, StarConv2d)]
+    def __init__(self, model: OneStageDetector, watch: Stopwatch, around: str) -> None:
+        stars = [m for m in model.modules() if isinstance(m, StarConv2d)]
+        methods = ("forward_levels", "forward_cells")
+        self.timed: list[tuple[nn.Module, str, str]] = [
+            *((layer, method, "star convolution") for layer in stars for method in methods),
+            (model, "assign", "matching"),
+        ]
         self.watch = watch
         self.around = around
 
     def __enter__(self) -> None:
-        for layer in self.layers:
-            for name in self.METHODS:
-                setattr(layer, name, functools.partial(self._timed, getattr(layer, name)))
+        for module, method, part in self.timed:
+            setattr(module, method, functools.partial(self._time, part, getattr(module, method)))
 
-    def _timed(self, convolve: Callable[..., Any], *args: Any) -> Any:
+    def _time(self, part: str, compute: Callable[..., Any], *args: Any) -> Any:
         self.watch.mark(self.around)
-        out = convolve(*args)
-        self.watch.mark("star convolution")
+        out = compute(*args)
+        self.watch.mark(part)
         return out
 
     def __exit__(self, *unused: object) -> None:
-        for layer in self.layers:
-            for name in self.METHODS:
-                delattr(layer, name)
+        for module, method, _ in self.timed:
+            delattr(module, method)
 
 
 def _predict(
@@ -112,7 +113,7 @@ def _predict(
         features = model.backbone(images.tensor)
     levels = [features[name] for name in model.head_in_features]
     watch.mark("FPN")
-    with _StarTime(model, watch, "head"):
+    with _PartTimes(model, watch, "head"):
         outputs = model.head(levels)
     watch.mark("head")
     return images, levels, outputs
@@ -125,9 +126,9 @@ def training_step(
     watch = Stopwatch(model.device)
     images, levels, outputs = _predict(model, batch, watch)
     targets = [item["instances"].to(model.device) for item in batch]
-    with _StarTime(model, watch, "matching and losses"):
+    with _PartTimes(model, watch, "losses"):
         losses = model.forward_training(images, levels, outputs, targets)
-    watch.mark("matching and losses")
+    watch.mark("losses")
     optimizer.zero_grad()
     torch.stack(list(losses.values())).sum().backward()
     watch.mark("backward")
@@ -141,7 +142,7 @@ def inference(model: OneStageDetector, batch: list[dict[str, Any]]) -> Parts:
     """Run inference, to final boxes, and return the seconds of its parts."""
     watch = Stopwatch(model.device)
     images, levels, outputs = _predict(model, batch, watch)
-    with _StarTime(model, watch, "post-processing"):
+    with _PartTimes(model, watch, "post-processing"):
         model.forward_inference(images, levels, outputs)
     watch.mark("post-processing")
     return watch.parts

@@ -9,6 +9,7 @@ from detectron2.modeling import build_model
 
 from vfnet_d2.config import add_vfnet_config
 from vfnet_d2.engine import benchmark
+from vfnet_d2.engine.benchmark_data import PHOTO, data_job
 from vfnet_d2.engine.timing import Runs, interleave, medians
 from vfnet_d2.model_zoo import config_file
 from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
@@ -134,11 +135,20 @@ def goal_rows(device: str, *, repeats: int) -> list[Callable[[], Row]]:
         run_inference,
         lambda: _over_fast_ways_off(device, settings),
         run_training,
+        lambda: data_row(load_config("vfnet_R_50_1x", device), images=2, boxes=10, **settings),
         run_deformable,
         lambda: run_matching(500, 10),
         lambda: run_matching(3000, None),
         run_postprocessing,
     ]
+
+
+def data_row(cfg: CfgNode, *, images: int, boxes: int, repeats: int, warmup: int) -> Row:
+    """Time reading and augmenting training images, which is beside the step and not in it."""
+    job = data_job(cfg, images=images, boxes=boxes)
+    height, width = PHOTO
+    runs = interleave({"data": job}, repeats=repeats, warmup=warmup)
+    return time_row(f"data, {images} photographs of {height} x {width}, in one process", runs, None)
 
 
 def _over_fast_ways_off(device: str, settings: dict[str, Any]) -> Row:
