@@ -68,10 +68,42 @@ def test_some_cells_in_any_order_and_twice(head: VFNetHead) -> None:
     torch.testing.assert_close(found, flatten(dense, 4)[image, anchor])
 
 
-def test_nothing_chosen_gives_nothing(head: VFNetHead) -> None:
+def test_sampling_points_far_outside_the_maps(head: VFNetHead) -> None:
     with torch.no_grad():
-        found = outputs_of(head, maps(), sparse=True).boxes[-1].at(NONE, NONE)
+        head.box_pred.bias.fill_(5.0)  # 148 anchors wide
+    dense, sparse = (outputs_of(head, maps(), sparse=x).boxes[-1] for x in (False, True))
+    initial = flatten(outputs_of(head, maps(), sparse=False).boxes[0], 4)
+    assert (8 * initial > max(map(max, SIZES))).double().mean() > 0.95  # in cells
+    with torch.no_grad():
+        found = sparse.at(*everything())
+    torch.testing.assert_close(found, flatten(dense, 4).flatten(0, 1))
+
+
+def test_levels_of_a_whole_image(head: VFNetHead) -> None:
+    """800 x 1216 pixels, a thousand cells of all levels, in single precision."""
+    head.float()
+    sizes = [(100, 152), (50, 76), (25, 38), (13, 19)]
+    generator = torch.Generator().manual_seed(3)
+    features = [torch.randn(1, 6, *size, generator=generator) for size in sizes]
+    cells = sum(h * w for h, w in sizes)
+    anchor = torch.randperm(cells, generator=generator)[:1000]
+    image = torch.zeros_like(anchor)
+    dense, sparse = (outputs_of(head, features, sparse=x).boxes[-1] for x in (False, True))
+    with torch.no_grad():
+        found = sparse.at(image, anchor)
+    torch.testing.assert_close(found, flatten(dense, 4)[image, anchor], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_nothing_chosen_gives_nothing(head: VFNetHead, dtype: torch.dtype) -> None:
+    head.to(dtype)
+    features = [x.to(dtype) for x in maps()]
+    with torch.no_grad():
+        found = outputs_of(head, features, sparse=True).boxes[-1].at(NONE, NONE)
     assert found.shape == (0, 4)
+    head(features).boxes[-1].at(NONE, NONE).sum().backward()
+    learning = {name for name, p in head.named_parameters() if p.grad is not None}
+    assert {"refine_star.weight", "refine_pred.weight", "refine_scales.3.scale"} < learning
 
 
 def gradients(head: VFNetHead, *, sparse: bool, chosen: tuple[Tensor, Tensor]) -> list[Tensor]:
