@@ -67,3 +67,7 @@ def test_mixing_devices_is_seen() -> None:
         assert there.cpu().device.type == "cpu"
         with pytest.raises(RuntimeError, match="add got tensors on two devices"):
             there + torch.ones(3)
+        index = torch.tensor([0, 2])
+        assert there[index].tolist() == [1.0, 1.0]
+        with pytest.raises(RuntimeError, match="index got tensors on two devices"):
+            torch.ones(3)[index.to("cuda")]

@@ -16,7 +16,8 @@ from torch.utils._pytree import tree_iter, tree_map_only
 
 DEVICE = torch.device("cuda", 0)
 # What PyTorch allows between devices, 0-dimensional tensors aside: copies, and indices on the CPU.
-_MIXING = ("copy_", "_to_copy", "index", "index_put", "index_put_", "_index_put_impl_")
+_INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_")
+_MIXING = ("copy_", "_to_copy", *_INDEXING)
 
 
 class OnDevice(Tensor):
@@ -99,7 +100,9 @@ def _compute(func: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> A
     there = {id(x.values): x for x in tensors if isinstance(x, OnDevice)}
     here = [x for x in tensors if not isinstance(x, OnDevice) and x.dim() > 0]
     name = func.__name__.partition(".")[0]  # type: ignore[attr-defined]
-    if there and here and name not in _MIXING:
+    # an index may be on the CPU, what is indexed may not
+    indexed = name in _INDEXING and not isinstance(args[0], OnDevice)
+    if there and here and (name not in _MIXING or indexed):
         shapes = [(type(x).__name__, tuple(x.shape)) for x in tensors]
         raise RuntimeError(f"{name} got tensors on two devices: {shapes}")
     wrap = bool(there)

@@ -19,6 +19,9 @@ def shrunk_config(name: str, *options: Any) -> CfgNode:
     """
     cfg = get_config(name)
     head = f"MODEL.ONE_STAGE.HEAD.{cfg.MODEL.ONE_STAGE.HEAD.NAME}"
+    if "STAR_CONV" in cfg.MODEL.ONE_STAGE.HEAD[cfg.MODEL.ONE_STAGE.HEAD.NAME]:
+        # "auto" would depend on the machine
+        cfg.merge_from_list([f"{head}.STAR_CONV", "grid_sample"])
     cfg.merge_from_list(
         [
             *("MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu"),
@@ -31,6 +34,4 @@ def shrunk_config(name: str, *options: Any) -> CfgNode:
             *options,
         ]
     )
-    if "STAR_CONV" in cfg.MODEL.ONE_STAGE.HEAD[cfg.MODEL.ONE_STAGE.HEAD.NAME]:
-        cfg.merge_from_list([f"{head}.STAR_CONV", "grid_sample"])
     return cfg
