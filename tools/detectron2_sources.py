@@ -145,9 +145,10 @@ def from_path(path: Path, work: Path) -> Tree:
         shutil.copytree(root, copy, symlinks=True, ignore=leave)
         return Tree(copy, str(path))
     try:
-        if tarfile.is_tarfile(path):
+        if tarfile.is_tarfile(path) and hasattr(tarfile, "data_filter"):
             shutil.unpack_archive(path, copy, filter="data")
         else:
+            # Python before 3.11.4 has no filters. A source that is built runs its own code anyway.
             shutil.unpack_archive(path, copy)
     except (shutil.ReadError, tarfile.TarError) as error:
         raise InstallError(f"{path}: {error}; give a source folder or an archive of it") from None

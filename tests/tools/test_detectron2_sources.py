@@ -1,6 +1,7 @@
 """Where Detectron2 comes from: copies, archives, the repository, and the index's checked sdist."""
 
 import http.server
+import shutil
 import socket
 import subprocess
 import tarfile
@@ -92,6 +93,25 @@ def test_archive_is_unpacked(source: Path, work: Path, tmp_path: Path) -> None:
         file.add(source, "detectron2-0.6")
     tree = from_path(archive, work)
     assert (tree.path / "setup.py").read_text() == "# setup\n"
+
+
+def test_archive_is_unpacked_where_python_has_no_filters(
+    source: Path, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Debian 12's Python 3.11.2, before the filters of 3.11.4."""
+    unpack = shutil.unpack_archive
+
+    def unpack_without_filter(
+        filename: Path, extract_dir: Path | None = None, format: str | None = None
+    ) -> None:
+        unpack(filename, extract_dir, format)
+
+    monkeypatch.setattr(shutil, "unpack_archive", unpack_without_filter)
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    archive = tmp_path / "d2.tar.gz"
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(source, "detectron2-0.6")
+    assert (from_path(archive, work).path / "setup.py").read_text() == "# setup\n"
 
 
 def test_folder_without_detectron2_says_what_is_expected(work: Path, tmp_path: Path) -> None:
