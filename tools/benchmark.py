@@ -102,7 +102,10 @@ def config_rows(arguments: argparse.Namespace, device: str) -> list[Row]:
 
 def show_modes(arguments: argparse.Namespace, device: str) -> list[Speed]:
     """Time a config in several ways of computing and print a table."""
-    modes = {text: parse_mode(text, device) for text in arguments.modes}
+    try:
+        modes = {text: parse_mode(text, device) for text in arguments.modes}
+    except ValueError as error:
+        raise SystemExit(f"benchmark.py: error: {error}") from None
     cfg = read_config(arguments, device)
     found = compare_modes(modes, cfg, make_batch(arguments, cfg), repeats=arguments.repeats)
     table = [

@@ -61,17 +61,43 @@ def test_precision_holds_inside_only() -> None:
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before
 
 
-def test_memory_format_and_compilation_are_the_mode_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
+def test_memory_format_is_the_mode_s() -> None:
     plain = build_for(FP32, small_config())
-    assert plain.memory_format == "contiguous" and not compiled
-    model = build_for(parse_mode("channels-last+compile", "cpu"), small_config())
+    assert plain.memory_format == "contiguous"
+    model = build_for(parse_mode("channels-last", "cpu"), small_config())
     assert model.memory_format == "channels_last"
     assert model.head.cls_pred.weight.is_contiguous(memory_format=torch.channels_last)
-    assert compiled == [model.backbone, model.head]
     for one, other in zip(plain.parameters(), model.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("text", "parts"), [("fp32", []), ("compile", ["FPN", "VFNetHead"])])
+def test_backbone_and_head_are_compiled_where_asked_for(
+    text: str, parts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda module: compiled.append(type(module).__name__)
+    )
+    batch = random_batch(images=1, height=64, width=64, boxes=2, num_classes=5)
+    mode_job(INFERENCE, parse_mode(text, "cpu"), small_config(), batch)
+    assert compiled == parts
+
+
+def test_inference_has_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    build = benchmark_modes.build_for
+    monkeypatch.setattr(
+        benchmark_modes, "build_for", lambda *args: built.append(build(*args)) or built[-1]
+    )
+    monkeypatch.setattr(benchmark_modes, "CANDIDATES", 30)
+    batch = random_batch(images=2, height=64, width=64, boxes=0, num_classes=5)
+    mode_job(INFERENCE, FP32, small_config(), batch)
+    logits: list[torch.Tensor] = []
+    built[0].head.cls_pred.register_forward_hook(lambda *args: logits.append(args[2].flatten()))
+    with torch.no_grad():
+        built[0](batch)
+    assert abs((torch.cat(logits).sigmoid() > built[0].score_thresh).sum() - 60) <= 1
 
 
 def test_a_job_is_inference_or_a_training_step(monkeypatch: pytest.MonkeyPatch) -> None:

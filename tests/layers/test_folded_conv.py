@@ -57,6 +57,16 @@ def test_no_norm_runs() -> None:
     assert not [event.key for event in profile.key_averages() if "batch_norm" in event.key]
 
 
+def test_it_compiles_and_exports_whole() -> None:
+    conv = conv_with(FixedStatsBatchNorm2d(8), activation=None)
+    folds, x = folding(conv), torch.randn(1, 4, 8, 8)
+    with torch.no_grad():
+        compiled = torch.compile(folds, fullgraph=True, backend="eager")
+        exported = torch.export.export(folds, (x,)).module()
+        for way in (compiled, exported):
+            torch.testing.assert_close(way(x), conv(x), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("learns", ["nothing", "input", "weight", "norm"])
 def test_in_training_frozen_layers_fold_and_no_others(learns: str) -> None:
     conv = conv_with(FixedStatsBatchNorm2d(8), activation=None).requires_grad_(False)

@@ -20,6 +20,10 @@ from vfnet_d2.modeling.structures import HeadOutputs
 
 Job = Callable[[], Parts]
 
+# Pairs of anchor and class an image that pass the threshold in inference; scattered ones, which
+# cost most. A new model finds none, and would be timed without refining a box.
+CANDIDATES = 1000
+
 
 class PlainConv2d(StarConv2d):
     """An ordinary 3x3 convolution in a star convolution's place: the floor of its cost."""
@@ -155,17 +159,19 @@ def let_pass(model: OneStageDetector, batch: list[dict[str, Any]], *, candidates
     Args:
         model: whose classifier's bias moves.
         batch: what it sees; all images together.
-        candidates: pairs of anchor and class that will score above the threshold.
+        candidates: pairs of anchor and class that will score above it, or all if there are fewer.
     """
     watch = Stopwatch(model.device)
     _, _, outputs = _predict(model.eval(), batch, watch)
     logits = torch.cat([level.flatten() for level in outputs.logits])
     limit = torch.logit(torch.tensor(model.score_thresh)).item()
-    model.head.cls_pred.bias.add_(limit - logits.topk(candidates).values[-1])
+    lowest = logits.topk(min(candidates, len(logits))).values[-1]
+    model.head.cls_pred.bias.add_(limit - lowest)
 
 
 def inference_job(model: OneStageDetector, batch: list[dict[str, Any]]) -> Job:
-    """Bind :func:`inference` to a model and a batch."""
+    """Bind :func:`inference` to a model and a batch, in which it will find candidates."""
+    let_pass(model, batch, candidates=CANDIDATES * len(batch))
     return functools.partial(inference, model.eval(), batch)
 
 

@@ -9,6 +9,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
+from vfnet_d2.engine.benchmark import CANDIDATES, let_pass
 from vfnet_d2.engine.complexity import count_flops
 from vfnet_d2.engine.solver import build_optimizer
 from vfnet_d2.engine.timing import Parts, Stopwatch, interleave, medians
@@ -108,11 +109,13 @@ def build_for(mode: Mode, cfg: CfgNode, *, seed: int = 0) -> Any:
     model: Any = build_model(cfg)
     if mode.channels_last:
         model.to(memory_format=torch.channels_last)
-    if mode.compiled:
-        # Matching and post-processing depend on the data; the network is what can be compiled.
-        model.backbone.compile()
-        model.head.compile()
     return model
+
+
+def compile_network(model: Any) -> None:
+    """Compile backbone and head; matching and post-processing depend on the data."""
+    model.backbone.compile()
+    model.head.compile()
 
 
 def mode_job(
@@ -124,6 +127,10 @@ def mode_job(
     """
     model = build_for(mode, cfg)
     training = what == TRAINING
+    if not training:
+        let_pass(model, batch, candidates=CANDIDATES * len(batch))
+    if mode.compiled:
+        compile_network(model)
     model.train(training)
     optimizer = build_optimizer(cfg, model) if training else None
 

@@ -12,10 +12,7 @@ from vfnet_d2.engine import benchmark
 from vfnet_d2.engine.benchmark_data import PHOTO, data_job
 from vfnet_d2.engine.timing import Runs, interleave, medians
 from vfnet_d2.model_zoo import config_file
-from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
 
-# Pairs of anchor and class that pass the threshold in inference; scattered ones, which cost most.
-CANDIDATES = 1000
 # Everything but the gathered star convolutions.
 FAST_WAYS_OFF: list[Any] = [
     *("MODEL.ONE_STAGE.MEMORY_FORMAT", "contiguous"),
@@ -98,7 +95,7 @@ def goal_rows(device: str, *, repeats: int) -> list[Callable[[], Row]]:
     def run_inference() -> Row:
         batch = _images(1, 800, 1216, boxes=0)
         models = benchmark.with_floor(load_config("vfnet_R_50_1x", device))
-        jobs = {name: _inference_job(model, batch) for name, model in models.items()}
+        jobs = {name: benchmark.inference_job(model, batch) for name, model in models.items()}
         return ratio_row("inference 1 x 800 x 1216 over floor", interleave(jobs, **settings), 1.05)
 
     def run_training() -> Row:
@@ -114,7 +111,7 @@ def goal_rows(device: str, *, repeats: int) -> list[Callable[[], Row]]:
         jobs = {}
         for name in ("vfnet_R_50_DCN_MS_2x", "vfnet_R_50_MS_2x"):
             torch.manual_seed(0)
-            jobs[name] = _inference_job(build_model(load_config(name, device)), batch)
+            jobs[name] = benchmark.inference_job(build_model(load_config(name, device)), batch)
         return ratio_row(
             "deformable backbone and towers over plain", interleave(jobs, **settings), 1.4
         )
@@ -159,14 +156,8 @@ def _over_fast_ways_off(device: str, settings: dict[str, Any]) -> Row:
         cfg = load_config("vfnet_R_50_1x", device)
         cfg.merge_from_list(overrides)
         torch.manual_seed(0)
-        jobs[name] = _inference_job(build_model(cfg), batch)
+        jobs[name] = benchmark.inference_job(build_model(cfg), batch)
     return ratio_row("the same over all fast ways off", interleave(jobs, **settings), None)
-
-
-def _inference_job(model: OneStageDetector, batch: list[dict[str, Any]]) -> benchmark.Job:
-    """Inference with a trained model's number of candidates."""
-    benchmark.let_pass(model, batch, candidates=CANDIDATES)
-    return benchmark.inference_job(model, batch)
 
 
 def _images(images: int, height: int, width: int, *, boxes: int) -> list[dict[str, Any]]:

@@ -41,6 +41,8 @@ def is_fixed(norm: Any) -> bool:
 def folded(weight: Tensor, bias: Tensor | None, norm: Any) -> tuple[Tensor, Tensor]:
     """Weight and bias of the convolution that also does a fixed norm's work.
 
+    PyTorch's ``fuse_conv_bn_weights`` makes parameters of them, which ``torch.compile`` refuses.
+
     Args:
         weight: (O, C / groups, kernel height, kernel width).
         bias: (O,) or None.

@@ -59,7 +59,7 @@ class OneStageDetector(DenseDetector):
         max_detections_per_image: most detections of an image.
         deform_conv: how DCNv2 layers compute: "torchvision", "gather", or "auto".
         memory_format: of all maps: "contiguous", "channels_last", or "auto".
-        fold_norms: let the backbone's convolutions do the work of fixed norms in inference.
+        fold_norms: let the backbone's convolutions do the work of norms that need no gradient.
         pixel_mean: per channel, in the order and range of the input images.
         pixel_std: likewise.
         input_format: the channel order the model expects, "RGB" or "BGR".
