@@ -1,14 +1,31 @@
 """VarifocalNet and its family of dense detectors for Detectron2.
 
-Importing the package registers its models, backbones, heads, matchers and losses.
+Importing the package registers its models, backbones, heads, matchers and losses: at once if
+``detectron2.modeling`` is imported already, otherwise along with it.
 """
 
+import importlib
 import importlib.util
 import sys
-import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from vfnet_d2.registration import register_with_detectron2
+
+if TYPE_CHECKING:
+    from vfnet_d2.config import add_vfnet_config
+    from vfnet_d2.engine.predictor import Predictor
 
 __version__ = "0.1.0"
+__all__ = ["Predictor", "__version__", "add_vfnet_config"]
+
+_HOMES = {"Predictor": "vfnet_d2.engine.predictor", "add_vfnet_config": "vfnet_d2.config"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what stands on all of Detectron2 when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def _started_as_doctor() -> bool:
@@ -17,16 +34,7 @@ def _started_as_doctor() -> bool:
     return "-m" in arguments and "vfnet_d2.doctor" in arguments
 
 
-def __getattr__(name: str) -> Any:
-    """Import what most programs do not need when it is first asked for."""
-    if name == "Predictor":
-        from vfnet_d2.engine.predictor import Predictor
-
-        return Predictor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-# The doctor names cures for environments in which the imports below fail.
+# The doctor names cures for environments in which the others cannot run.
 if not _started_as_doctor():
     if importlib.util.find_spec("detectron2") is None:
         raise ImportError(
@@ -34,26 +42,4 @@ if not _started_as_doctor():
             "`python tools/install_detectron2.py` from a checkout of vfnet_d2, then check with "
             "`python -m vfnet_d2.doctor`."
         )
-    with warnings.catch_warnings():
-        # Detectron2 scripts functions at import, and torch says on each that it will stop to.
-        warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
-        # Imported for what they register.
-        import vfnet_d2.losses.focal
-        import vfnet_d2.losses.quality_focal
-        import vfnet_d2.losses.varifocal
-        import vfnet_d2.modeling.backbone.fpn
-        import vfnet_d2.modeling.heads.reppoints_head
-        import vfnet_d2.modeling.heads.tower_head
-        import vfnet_d2.modeling.heads.vfnet_head
-        import vfnet_d2.modeling.matchers.atss
-        import vfnet_d2.modeling.matchers.fovea
-        import vfnet_d2.modeling.matchers.max_iou
-        import vfnet_d2.modeling.matchers.point
-        import vfnet_d2.modeling.meta_arch.atss
-        import vfnet_d2.modeling.meta_arch.foveabox
-        import vfnet_d2.modeling.meta_arch.reppoints
-        import vfnet_d2.modeling.meta_arch.retinanet
-        import vfnet_d2.modeling.meta_arch.vfnet  # noqa: F401
-        from vfnet_d2.config import add_vfnet_config
-
-    __all__ = ["Predictor", "__version__", "add_vfnet_config"]
+    register_with_detectron2()
