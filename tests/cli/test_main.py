@@ -25,6 +25,23 @@ def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == "vfnet: error: nowhere does not exist"
 
 
+@pytest.mark.parametrize("words", [["--help"], ["data", "check", "nowhere"], ["trian"]])
+def test_what_needs_no_model_imports_no_pytorch(words: list[str]) -> None:
+    program = (
+        "import sys\nfrom vfnet_d2.cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "print('modules:', *{'torch', 'detectron2', 'matplotlib', 'cv2'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1:] == ["modules:"], done.stderr
+
+
 def test_setup_names_this_function_as_the_command() -> None:
     text = (ROOT / "setup.py").read_text(encoding="utf-8")
     assert f'"console_scripts": ["vfnet = {main.__module__}:{main.__name__}"]' in text

@@ -1,18 +1,20 @@
 """``vfnet data``: commands for datasets."""
 
 import argparse
-from typing import Any
 
 from vfnet_d2.cli import data_check, data_convert
 
-COMMANDS = (data_check, data_convert)
 
-
-def add_command(subparsers: Any) -> None:
-    """Add ``data`` with its own subcommands to the parser of ``vfnet``."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "data", help="check and convert datasets", description="Check and convert datasets."
-    )
-    own = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add_command(own)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands of ``vfnet data`` to its parser."""
+    parser.description = "Check and convert datasets."
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, summary, add in (
+        ("check", "find what is wrong with a dataset", data_check.add_options),
+        ("convert", "write a dataset in another format", data_convert.add_options),
+    ):
+        add(
+            commands.add_parser(
+                name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
+            )
+        )

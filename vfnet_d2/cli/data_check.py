@@ -9,7 +9,6 @@ from typing import Any
 
 from vfnet_d2.cli.dataset_options import add_dataset_options
 from vfnet_d2.data.check.fix import Change, write_fixed
-from vfnet_d2.data.check.pictures import write_pictures
 from vfnet_d2.data.check.run import Report, check_dataset
 from vfnet_d2.data.check.summary import summarise, summary_text
 from vfnet_d2.data.check.text import findings_json, findings_text, verdict
@@ -35,15 +34,9 @@ examples:
 _LEFT_TO_THE_USER = ("image-in-two-splits", "duplicate-class", "different-classes")
 
 
-def add_command(subparsers: Any) -> None:
-    """Add ``check`` to the parser of ``vfnet data``."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "check",
-        help="find what is wrong with a dataset",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what ``vfnet data check`` takes, and its description, to its parser."""
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     add_dataset_options(parser)
     parser.add_argument(
         "--val", metavar="PATH", help="the validation set, if it is not found below PATH"
@@ -74,6 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_text(Path(arguments.json), json.dumps(_content(report), indent=1) + "\n")
     if arguments.pictures:
+        # Imports what draws, and with it PyTorch.
+        from vfnet_d2.data.check.pictures import write_pictures
+
         paths = write_pictures(report.splits, Path(arguments.pictures))
         print(f"Wrote into {arguments.pictures}: {', '.join(path.name for path in paths)}")
     if arguments.fix:

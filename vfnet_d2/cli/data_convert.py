@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from vfnet_d2.cli.dataset_options import add_dataset_options
 from vfnet_d2.data.check.images import image_findings, inspect_images
@@ -27,15 +26,9 @@ examples:
   vfnet data convert my_coco my_yolo --to yolo"""
 
 
-def add_command(subparsers: Any) -> None:
-    """Add ``convert`` to the parser of ``vfnet data``."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "convert",
-        help="write a dataset in another format",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what ``vfnet data convert`` takes, and its description, to its parser."""
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     add_dataset_options(parser)
     parser.add_argument("output", metavar="OUT", help="new folder, or a .json file")
     parser.add_argument(

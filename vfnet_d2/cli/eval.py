@@ -39,15 +39,9 @@ _DATASET_NAME = "vfnet_eval"
 _HARMLESS = {"class-without-ground-truth"}
 
 
-def add_command(subparsers: Any) -> None:
-    """Add ``eval`` to the parser of ``vfnet``."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "eval",
-        help="evaluate a model or detections, with a report",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what ``vfnet eval`` takes, and its description, to its parser."""
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     parser.add_argument(
         "path",
         metavar="PATH",

@@ -1,6 +1,7 @@
 """The command ``vfnet`` and its subcommands."""
 
 import argparse
+import importlib
 import io
 import logging
 import os
@@ -9,14 +10,19 @@ import warnings
 from collections.abc import Sequence
 
 from vfnet_d2.checkpoint.errors import CheckpointError
-from vfnet_d2.cli import data, eval, predict, train
 from vfnet_d2.data.check.run import DatasetError
 from vfnet_d2.data.formats.reader import FormatError
 from vfnet_d2.evaluation.report.data import ReportInputError
 
-# A subcommand is a module with `add_command(subparsers)`, which sets the default `run`: a function
-# of the parsed arguments that returns the exit status.
-COMMANDS = (data, train, eval, predict)
+# Each subcommand is the module of its name beside this one, with `add_options(parser)`, which also
+# sets the default `run`: a function of the parsed arguments that returns the exit status. Only the
+# one that is asked for is imported: all of them together take seconds.
+COMMANDS = {
+    "data": "check and convert datasets",
+    "train": "fine-tune a detector on a dataset",
+    "eval": "evaluate a model or detections, with a report",
+    "predict": "detect objects in images, videos and camera pictures",
+}
 
 # Of the libraries below, on their own code; a user can do nothing about them.
 NOISE = ("torch.meshgrid: in an upcoming release", ".*torch.jit.script.*")
@@ -27,14 +33,18 @@ USAGE_STATUS = 2
 INTERRUPTED_STATUS = 130  # what shells give for Ctrl-C
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all subcommands."""
+def build_parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser of ``vfnet``, complete for one subcommand; the others it only lists."""
     parser = argparse.ArgumentParser(
         prog="vfnet", description="Detectors of the VarifocalNet family, from data to report."
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add_command(subparsers)
+    for name, summary in COMMANDS.items():
+        own = subparsers.add_parser(
+            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == command:
+            importlib.import_module(f"vfnet_d2.cli.{name}").add_options(own)
     return parser
 
 
@@ -51,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files and classes may hold what the terminal's encoding cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")
-    arguments = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = build_parser(words[0] if words else None).parse_args(words)
     try:
         return int(arguments.run(arguments))
     except BrokenPipeError:

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from vfnet_d2.cli.inference_options import (
     add_inference_options,
@@ -38,15 +37,9 @@ in the output folder:
   labels/            YOLO: class cx cy w h, without scores; classes.txt    (--format yolo)"""
 
 
-def add_command(subparsers: Any) -> None:
-    """Add ``predict`` to the parser of ``vfnet``."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "predict",
-        help="detect objects in images, videos and camera pictures",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what ``vfnet predict`` takes, and its description, to its parser."""
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     parser.add_argument("inputs", metavar="INPUT", nargs="+", help="see above")
     parser.add_argument("--weights", metavar="FILE", required=True, help="checkpoint of the model")
     parser.add_argument(

@@ -4,7 +4,6 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.multiprocessing import ProcessRaisedException
@@ -46,15 +45,9 @@ in the output folder:
 The exit status is 2 if nothing was done, 1 if the training failed."""
 
 
-def add_command(subparsers: Any) -> None:
-    """Add ``train`` to the parser of ``vfnet``."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "train",
-        help="fine-tune a detector on a dataset",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what ``vfnet train`` takes, and its description, to its parser."""
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     add_dataset_options(parser)
     add = parser.add_argument
     add("--val", metavar="PATH", help="the validation set, if it is not found below PATH")
