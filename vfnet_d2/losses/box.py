@@ -31,11 +31,13 @@ class BoxLoss(Protocol):
 
 def _intersection_and_union(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
     """Areas (P,) of intersection and union of the boxes of a row, in square pixels."""
-    area1 = (boxes1[:, 2] - boxes1[:, 0]) * (boxes1[:, 3] - boxes1[:, 1])
-    area2 = (boxes2[:, 2] - boxes2[:, 0]) * (boxes2[:, 3] - boxes2[:, 1])
-    top_left = torch.maximum(boxes1[:, :2], boxes2[:, :2])
-    bottom_right = torch.minimum(boxes1[:, 2:], boxes2[:, 2:])
-    intersection = (bottom_right - top_left).clamp(min=0).prod(dim=1)
+    left1, top1, right1, bottom1 = boxes1.unbind(-1)
+    left2, top2, right2, bottom2 = boxes2.unbind(-1)
+    area1 = (right1 - left1) * (bottom1 - top1)
+    area2 = (right2 - left2) * (bottom2 - top2)
+    width = (torch.minimum(right1, right2) - torch.maximum(left1, left2)).clamp(min=0)
+    height = (torch.minimum(bottom1, bottom2) - torch.maximum(top1, top2)).clamp(min=0)
+    intersection = width * height
     return intersection, area1 + area2 - intersection
 
 
@@ -43,8 +45,8 @@ def paired_iou(boxes1: Tensor, boxes2: Tensor, *, eps: float = IOU_EPS) -> Tenso
     """IoU (P,) of the boxes of each row, in [0, 1].
 
     Args:
-        boxes1: (P, 4).
-        boxes2: (P, 4).
+        boxes1: (P, 4), or any shape that ends in 4.
+        boxes2: (P, 4), or a shape that broadcasts with the other.
         eps: smallest union in square pixels, so that two empty boxes have IoU 0 and not NaN.
     """
     intersection, union = _intersection_and_union(boxes1, boxes2)

@@ -1,5 +1,6 @@
 """What vfnet_d2.modeling.matchers.atss costs: its operations, not its time."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.helpers.atss_cases import anchors_over, random_boxes, targets_of
 from vfnet_d2.modeling.matchers import atss
-from vfnet_d2.modeling.matchers.atss import ATSSMatcher
+from vfnet_d2.modeling.matchers.atss import BLOCK, ATSSMatcher
 
 
 class _LargestResult(TorchDispatchMode):
@@ -37,16 +38,25 @@ def largest_result(anchors: list[Boxes], target: Instances) -> int:
 def test_no_intermediate_compares_all_boxes_with_all_anchors() -> None:
     boxes = random_boxes(np.random.default_rng(8), 3000, 800, 1333)
     anchors = anchors_over(800, 1344)
-    # 3,000 boxes, the 9 nearest cells of 5 levels, and x and y of two corners
-    assert largest_result(anchors, targets_of(boxes, (800, 1333))) <= 3000 * 5 * 9 * 4
-    assert sum(len(level) for level in anchors) == 22_400  # a dense matrix has 50 times that
+    # a block of boxes, the 9 nearest cells of 5 levels, and x and y of two corners
+    assert largest_result(anchors, targets_of(boxes, (800, 1333))) <= BLOCK * 5 * 9 * 4
+    assert sum(len(level) for level in anchors) == 22_400  # a dense matrix has 370 times that
+
+
+def test_intermediates_do_not_grow_with_the_number_of_boxes() -> None:
+    boxes = random_boxes(np.random.default_rng(11), 3 * BLOCK, 800, 1333)
+    block, all_three = (
+        largest_result(anchors_over(800, 1344), targets_of(boxes[:count], (800, 1333)))
+        for count in (BLOCK, 3 * BLOCK)
+    )
+    assert block == all_three
 
 
 def test_hardly_any_box_needs_the_wide_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    searched = {}
+    searched = Counter[int]()
 
     def counting(pairs: Any, topk: int, *, width: int) -> Any:
-        searched[width] = pairs.centre.shape[1]
+        searched[width] += pairs.centre.shape[1]
         return search(pairs, topk, width=width)
 
     search = atss._search
@@ -65,6 +75,6 @@ def test_intermediates_do_not_grow_with_the_image() -> None:
     boxes = random_boxes(np.random.default_rng(9), 3000, 400, 400)
     small, large = (
         largest_result(anchors_over(side, side), targets_of(boxes, (side, side)))
-        for side in (416, 1664)
+        for side in (416, 1120)
     )
     assert small == large

@@ -2,7 +2,8 @@
 
 The dense definition compares every box with every anchor. Here the k nearest centres of a box on a
 level are found among the few grid cells around its centre, so time and memory grow with
-boxes x levels x k only; the assignment is the dense one, ties included.
+boxes x levels x k only; the assignment is the dense one, ties included. Boxes are taken in blocks,
+which bounds the memory.
 """
 
 import math
@@ -20,8 +21,13 @@ from vfnet_d2.modeling.structures import Assignment
 
 # A point must lie inside a box by more than this many pixels to be positive for it.
 INSIDE_MARGIN = 0.01
+# Boxes searched at once, of all images: the temporaries of more leave the caches, and large ones
+# cost more in page faults than in arithmetic.
+BLOCK = 1000
 # Keys of the search hold the bits of a float32 above an index; from here on the float is infinite.
 _NO_CELL = 0x7F800000 << 32
+# Below every claim: claims hold the bits of an IoU above a box's number.
+_UNCLAIMED = -1
 
 
 class _Targets(NamedTuple):
@@ -73,13 +79,14 @@ class ATSSMatcher:
         flat = torch.cat([boxes.tensor for boxes in anchors]).float()  # (R, 4)
         valid = self._valid_size(grid, targets)  # (N, L, 2)
         labels = _label_valid(grid, valid, num_anchors=len(flat))
-        gt_idxs = torch.zeros_like(labels, dtype=torch.int64)
+        best = torch.full_like(labels, _UNCLAIMED, dtype=torch.int64)
         gts = _gather_targets(targets, flat.device)
-        if len(gts.boxes) == 0:
-            return Assignment(gt_idxs, labels)
-        candidates, is_candidate = self._nearest(grid, gts.boxes, valid[gts.image])
-        positive, iou = _select(flat, gts.boxes, candidates, is_candidate)
-        return _resolve(labels, gt_idxs, gts, candidates, positive, iou)
+        for start in range(0, len(gts.boxes), BLOCK):
+            block = _Targets(*(x[start : start + BLOCK] for x in gts))
+            candidates, is_candidate = self._nearest(grid, block.boxes, valid[block.image])
+            positive, iou = _select(flat, block.boxes, candidates, is_candidate)
+            _claim(best, block, candidates, positive, iou)
+        return _resolve(labels, best)
 
     def _valid_size(self, grid: AnchorGrid, targets: Sequence[Instances]) -> Tensor:
         """Columns and rows (N, L, 2) whose centres lie inside each image's own padded size."""
@@ -192,43 +199,34 @@ def _select(
     anchors: Tensor, boxes: Tensor, candidates: Tensor, is_candidate: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Positive mask and IoU, both (C, M), of the candidates (C, M) of each box."""
-    # (C*M, 4) seen through (4, C*M): coordinates of one kind lie together
-    anchor = anchors.t().contiguous().index_select(1, candidates.flatten()).t()
-    box = boxes.t().repeat(1, len(candidates)).t()
-    iou = paired_iou(anchor, box).view_as(candidates)
+    # (C, M, 4) and (M, 4) seen through (4, C, M) and (4, M): coordinates of one kind lie together
+    anchor = anchors.t().contiguous().index_select(1, candidates.flatten())
+    anchor = anchor.view(4, *candidates.shape).permute(1, 2, 0)
+    box = boxes.t().contiguous().t()
+    iou = paired_iou(anchor, box)
     count = is_candidate.sum(0)
     known = iou.double().masked_fill_(~is_candidate, 0)
     mean = known.sum(0) / count
     deviation = (known - mean).masked_fill_(~is_candidate, 0).square_().sum(0)
     threshold = mean + (deviation / (count - 1).clamp(min=1)).sqrt()
-    centre = (anchor[:, :2] + anchor[:, 2:]) / 2
-    margin = torch.minimum(centre - box[:, :2], box[:, 2:] - centre).amin(dim=1)
-    inside = (margin > INSIDE_MARGIN).view_as(iou)
+    centre = (anchor[..., :2] + anchor[..., 2:]) / 2
+    margin = torch.minimum(centre - box[:, :2], box[:, 2:] - centre).amin(dim=-1)
+    inside = margin > INSIDE_MARGIN
     return is_candidate & inside & (known >= threshold), iou
 
 
-def _resolve(
-    labels: Tensor,
-    gt_idxs: Tensor,
-    gts: _Targets,
-    candidates: Tensor,
-    positive: Tensor,
-    iou: Tensor,
-) -> Assignment:
-    """Give each point to the claiming box of highest IoU (the first of equals)."""
-    num_anchors = labels.shape[1]
-    claim, claimant = torch.nonzero(positive, as_tuple=True)
-    point = candidates[claim, claimant] + gts.image[claimant] * num_anchors
+def _claim(best: Tensor, gts: _Targets, candidates: Tensor, positive: Tensor, iou: Tensor) -> None:
+    """Enter each positive pair into ``best`` (N, R), which keeps the highest claim of a point."""
+    entry, claimant = torch.nonzero(positive, as_tuple=True)
+    point = candidates[entry, claimant] + gts.image[claimant] * best.shape[1]
     # As in the search, IoU bits above and the index below; the index counts down from the top so
     # that the maximum keeps the first box.
-    key = (iou[claim, claimant].view(torch.int32).long() << 32) | (
-        0xFFFFFFFF - gts.number[claimant]
-    )
-    best = torch.full((labels.numel(),), -1, dtype=torch.int64, device=labels.device)
-    best.scatter_reduce_(0, point, key, "amax")
-    best = best.view_as(labels)
-    taken = best >= 0
+    bits = iou[entry, claimant].view(torch.int32).long() << 32
+    best.view(-1).scatter_reduce_(0, point, bits | (0xFFFFFFFF - gts.number[claimant]), "amax")
+
+
+def _resolve(labels: Tensor, best: Tensor) -> Assignment:
+    """Give each point to the claiming box of highest IoU (the first of equals)."""
+    taken = best > _UNCLAIMED
     winner = 0xFFFFFFFF - (best & 0xFFFFFFFF)
-    return Assignment(
-        torch.where(taken, winner, gt_idxs), torch.where(taken, torch.ones_like(labels), labels)
-    )
+    return Assignment(winner.masked_fill_(~taken, 0), labels.masked_fill(taken, 1))
