@@ -193,6 +193,7 @@ def test_a_tile_of_the_whole_image_changes_nothing(
     [
         (["--tile", "100", "--tile-overlap", "0.5"], {"tile": 100, "tile_overlap": 0.5}),
         (["--tta", "--soft-nms", "gaussian"], {"tta": True, "soft_nms": "gaussian"}),
+        (["--amp", "bf16"], {"amp": "bf16"}),
     ],
 )
 def test_options_of_the_inference_are_the_predictor_s(

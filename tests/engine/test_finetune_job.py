@@ -8,7 +8,13 @@ import pytest
 from tests.helpers.quick_model import quick_config
 from vfnet_d2.engine import finetune_job
 from vfnet_d2.engine.finetune import TrainingOptions
-from vfnet_d2.engine.finetune_job import Job, check_output, choose_gpus, complete_config
+from vfnet_d2.engine.finetune_job import (
+    Job,
+    bfloat16_is_left_out,
+    check_output,
+    choose_gpus,
+    complete_config,
+)
 from vfnet_d2.engine.recipe import Wishes, make_recipe
 from vfnet_d2.engine.training_data import Source, TrainingData
 
@@ -74,6 +80,24 @@ def test_images_are_read_by_as_many_processes_as_there_are_cores(
     cfg = quick_config("DATALOADER.NUM_WORKERS", "4")
     complete_config(cfg, DATA, output="out", num_gpus=num_gpus)
     assert readers == cfg.DATALOADER.NUM_WORKERS
+
+
+@pytest.mark.parametrize(
+    ("able", "num_gpus", "amp", "told"),
+    [
+        (True, 0, None, True),
+        (False, 0, None, False),
+        (True, 1, None, False),
+        (True, 0, "bf16", False),
+    ],
+)
+def test_bfloat16_is_proposed_to_cpus_that_multiply_it(
+    able: bool, num_gpus: int, amp: str | None, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune_job, "cpu_multiplies_bfloat16", lambda: able)
+    cfg = quick_config()
+    complete_config(cfg, DATA, output="out", num_gpus=num_gpus, amp=amp)
+    assert bfloat16_is_left_out(cfg) is told
 
 
 def test_a_given_number_of_readers_stays() -> None:

@@ -237,9 +237,36 @@ def test_images_go_in_batches(
     assert sizes == [2, 2, 1]
 
 
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_mixed_precision_is_that_of_autocast(
+    amp: str, alone: Predictor, checkpoint: Path, image: tuple[str, np.ndarray]
+) -> None:
+    mixed = Predictor(checkpoint, device="cpu", amp=amp)
+    with torch.autocast("cpu", dtype={"bf16": torch.bfloat16, "fp16": torch.float16}[amp]):
+        expected = alone(image[0])
+    assert not torch.equal(expected.scores[:5], alone(image[0]).scores[:5])
+    for source in (image[0], {"file_name": image[0]}):
+        found = mixed(source)
+        assert_same(found, expected)
+        assert found.scores.dtype == found.pred_boxes.tensor.dtype == torch.float32
+
+
+@pytest.mark.parametrize("options", [{"tta": [(96, 1333)]}, {"tile": 128}])
+def test_mixed_precision_goes_into_views_and_tiles(
+    options: dict[str, Any], checkpoint: Path, image: tuple[str, np.ndarray]
+) -> None:
+    plain, mixed = (
+        Predictor(checkpoint, device="cpu", amp=amp, **options) for amp in (None, "bf16")
+    )
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = plain(image[0])
+    assert_same(mixed(image[0]), expected)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"amp": "int8"}, "amp is 'int8', which is unknown; choose one of .'bf16', 'fp16'."),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"soft_nms": "cubic"}, "method is 'cubic'"),
         ({"tile": 0}, "side is 0"),

@@ -3,14 +3,21 @@
 import argparse
 from typing import Any
 
+from vfnet_d2.engine.precision import AMP_PRECISIONS
 from vfnet_d2.layers.soft_nms import DECAYS
 
 # Of the options below, those that do nothing unless they are given.
-LOOKING = ("soft_nms", "tta", "tile")
+LOOKING = ("soft_nms", "tta", "tile", "amp")
 
 
 def add_inference_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--soft-nms``, ``--tta``, ``--tile`` and ``--tile-overlap``."""
+    """Add ``--amp``, ``--soft-nms``, ``--tta``, ``--tile`` and ``--tile-overlap``."""
+    parser.add_argument(
+        "--amp",
+        choices=sorted(AMP_PRECISIONS),
+        help="mixed precision: faster on GPUs, and in bf16 on CPUs that multiply it; scores and "
+        "boxes change slightly",
+    )
     group = parser.add_argument_group("better, and slower")
     group.add_argument(
         "--soft-nms",
@@ -45,6 +52,7 @@ def add_inference_options(parser: argparse.ArgumentParser) -> None:
 def inference_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
     """The same as arguments of :class:`~vfnet_d2.engine.predictor.Predictor`."""
     return {
+        "amp": arguments.amp,
         "soft_nms": arguments.soft_nms,
         "tta": arguments.tta,
         "tile": arguments.tile,

@@ -11,13 +11,13 @@ from torch.multiprocessing import ProcessRaisedException
 from vfnet_d2.cli.dataset_options import add_dataset_options
 from vfnet_d2.engine.finetune import BEST, TrainingOptions
 from vfnet_d2.engine.finetune_job import (
-    AMP_PRECISIONS,
     Job,
     check_output,
     choose_gpus,
     complete_config,
     run_job,
 )
+from vfnet_d2.engine.precision import AMP_PRECISIONS
 from vfnet_d2.engine.recipe import Wishes, apply_recipe, make_recipe
 from vfnet_d2.engine.trackers import TRACKERS, check_trackers
 from vfnet_d2.engine.training_config import merge_options, starting_config

@@ -11,12 +11,12 @@ from detectron2.modeling import build_model
 
 from vfnet_d2.engine.benchmark import CANDIDATES, let_pass
 from vfnet_d2.engine.complexity import count_flops
+from vfnet_d2.engine.precision import AMP_PRECISIONS, PRECISIONS
 from vfnet_d2.engine.solver import build_optimizer
 from vfnet_d2.engine.timing import Parts, Stopwatch, interleave, medians
 
 # Words that a mode is made of, joined by "+".
 WORDS = ("fp32", "tf32", "bf16", "fp16", "channels-last", "compile")
-_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # Operations of forward and backward pass over those of the forward pass alone.
 _TRAINING_PASSES = 3
 INFERENCE, TRAINING = "inference", "training step"
@@ -78,12 +78,13 @@ def parse_mode(text: str, device: str) -> Mode:
         raise ValueError(
             f"mode {text!r}: unknown word {unknown[0]!r}; join some of {', '.join(WORDS)} by '+'"
         )
-    precisions = [word for word in words if word in ("fp32", "tf32", *_PRECISIONS)]
+    precisions = [word for word in words if word in ("fp32", "tf32", *AMP_PRECISIONS)]
     if len(precisions) > 1:
         raise ValueError(f"mode {text!r} has two precisions: {' and '.join(precisions)}; keep one")
     if "tf32" in words and not device.startswith("cuda"):
         raise ValueError(f"mode {text!r}: only NVIDIA GPUs have TF32; the device is {device}")
-    dtype = _PRECISIONS.get(precisions[0], torch.float32) if precisions else torch.float32
+    name = AMP_PRECISIONS.get(precisions[0]) if precisions else None
+    dtype = PRECISIONS[name] if name else torch.float32
     return Mode(dtype, "tf32" in words, "channels-last" in words, "compile" in words)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from detectron2.data import MetadataCatalog, build_detection_test_loader
 from detectron2.data.datasets import convert_to_coco_json
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
@@ -156,7 +155,6 @@ def detect(
     return results
 
 
-@torch.no_grad()
 def _found_in(
     predictor: Predictor, items: Sequence[dict[str, Any]], *, num_workers: int
 ) -> Iterator[tuple[Any, Instances]]:
@@ -169,8 +167,8 @@ def _found_in(
         dataset=list(items), mapper=predictor.mapper, num_workers=num_workers
     )
     for batch in tqdm(loader, desc="Evaluating", unit="batch"):
-        for item, output in zip(batch, predictor.model(batch), strict=True):
-            yield item["image_id"], output["instances"].to("cpu")
+        for item, found in zip(batch, predictor.run_model(batch), strict=True):
+            yield item["image_id"], found
 
 
 def hidden_scores(

@@ -1,5 +1,6 @@
 """Predictions for images of any source: the Python API, and what the command lines use."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import torch
 from detectron2.data.catalog import Metadata
 from detectron2.structures import Instances
 
+from vfnet_d2.components import lookup_name
 from vfnet_d2.engine.image_reading import ImageSource, load_image
 from vfnet_d2.engine.inference import Inference, PlainInference
+from vfnet_d2.engine.precision import AMP_PRECISIONS, PRECISIONS
 from vfnet_d2.engine.tiling import TiledInference
 from vfnet_d2.engine.trained_model import TrainedModel, model_of_checkpoint, model_of_config
 from vfnet_d2.engine.tta import AugmentedInference, default_scales
@@ -42,6 +45,7 @@ class Predictor:
         tile: side of overlapping tiles in pixels, for images much larger than their objects.
         tile_overlap: of neighbouring tiles, as a part of their side.
         batch_size: most images or tiles in a forward pass.
+        amp: "bf16" or "fp16" computes in mixed precision; None in float32.
 
     Attributes:
         model: in evaluation mode.
@@ -57,6 +61,7 @@ class Predictor:
 
     inference: Inference
     score_threshold: float | None
+    precision: str | None
 
     def __init__(
         self,
@@ -71,10 +76,13 @@ class Predictor:
         tile: int | None = None,
         tile_overlap: float = 0.2,
         batch_size: int = 1,
+        amp: str | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be 1 or more")
+        precision = lookup_name(AMP_PRECISIONS, amp, key="amp") if amp is not None else None
         self._take(model_of_checkpoint(weights, config=config, device=device))
+        self.precision = precision
         self.batch_size = batch_size
         self.score_threshold = score_threshold
         if score_threshold is not None or soft_nms is not None:
@@ -118,6 +126,7 @@ class Predictor:
         self.test_datasets = trained.test_datasets
         self.class_names = trained.class_names
         self.score_threshold = None
+        self.precision = None
         self.batch_size = 1
         self.inference = PlainInference(
             self.model, resize=getattr(self.mapper, "augmentations", None)
@@ -164,7 +173,7 @@ class Predictor:
             ImageError: it cannot be decoded, or the array is not as described; a ValueError.
         """
         if isinstance(images, dict):
-            return self._predict_item(images)
+            return self.run_model([self.mapper(dict(images))])[0]
         several = isinstance(images, list | tuple)
         sources: Sequence[Any] = images if several else [images]  # type: ignore[assignment]
         arrays = [
@@ -177,18 +186,27 @@ class Predictor:
     def predict(self, images: Sequence[np.ndarray]) -> list[Instances]:
         """Detect objects in arrays (H, W, 3) of uint8 in the model's own channel order."""
         found: list[Instances] = []
-        for start in range(0, len(images), self.batch_size):
-            found += self.inference(images[start : start + self.batch_size])
+        with self._autocast():
+            for start in range(0, len(images), self.batch_size):
+                found += self.inference(images[start : start + self.batch_size])
         if self.score_threshold is None:
             return found
         # Soft-NMS and quality branches lower scores after the model's own threshold.
         return [x[x.scores > self.score_threshold] for x in found]
 
     @torch.no_grad()
-    def _predict_item(self, dataset_dict: dict[str, Any]) -> Instances:
-        """Detect objects in the image of a dataset dict, the way an evaluation does."""
-        inputs = self.mapper(dict(dataset_dict))
-        return self.model([inputs])[0]["instances"].to("cpu")
+    def run_model(self, inputs: Sequence[dict[str, Any]]) -> list[Instances]:
+        """Detect objects in Detectron2's model inputs, as a mapper makes them."""
+        with self._autocast():
+            outputs = self.model(inputs)
+        return [output["instances"].to("cpu") for output in outputs]
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Compute in the predictor's precision while entered."""
+        if self.precision is None:
+            return contextlib.nullcontext()
+        device_type = next(self.model.parameters()).device.type
+        return torch.autocast(device_type, dtype=PRECISIONS[self.precision])
 
 
 def _softened(suppression: Suppression, method: str) -> SoftNMS:

@@ -10,8 +10,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vfnet_d2.components import lookup_name
-
-PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+from vfnet_d2.engine.precision import PRECISIONS
 
 
 def distribute(model: nn.Module, **options: Any) -> nn.Module:

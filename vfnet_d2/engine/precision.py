@@ -1,0 +1,19 @@
+"""Mixed precision: its names, and where it pays."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+# By the names of config keys.
+PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+# Those by the names of command lines.
+AMP_PRECISIONS = {"bf16": "bfloat16", "fp16": "float16"}
+# What processors that multiply bfloat16 themselves call it.
+_BFLOAT16 = ("amx_bf16", "avx512_bf16")
+
+
+def cpu_multiplies_bfloat16() -> bool:
+    """Whether the CPU does; on others bfloat16 is slower than float32."""
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name, False) for name in _BFLOAT16)
