@@ -10,6 +10,7 @@ from detectron2.structures import Boxes, Instances
 
 from tests.helpers.atss_cases import anchors_of, anchors_over, random_boxes, targets_of
 from tests.helpers.dense_atss import dense_atss
+from vfnet_d2.modeling.matchers import atss
 from vfnet_d2.modeling.matchers.atss import ATSSMatcher
 from vfnet_d2.modeling.matchers.registry import Matcher
 
@@ -177,6 +178,17 @@ def test_images_of_a_batch_are_assigned_as_one_by_one() -> None:
     together = assigned(ATSSMatcher(), anchors, *targets)
     alone = [assigned(ATSSMatcher(), anchors, target)[0] for target in targets]
     np.testing.assert_array_equal(together, alone)
+
+
+def test_blocks_of_boxes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(12)
+    anchors = anchors_over(256, 320)
+    # the blocks divide images, and equal boxes of one
+    boxes = np.concatenate([random_boxes(rng, 15, 256, 320), tied_boxes(rng, 24, 256, 320)])
+    targets = [targets_of(boxes, (256, 320)), targets_of(boxes[::-1].copy(), (256, 320))]
+    monkeypatch.setattr(atss, "BLOCK", 7)
+    for ours, target in zip(assigned(ATSSMatcher(), anchors, *targets), targets, strict=True):
+        np.testing.assert_array_equal(ours, expected(anchors, target))
 
 
 def test_three_thousand_boxes_are_assigned_as_by_the_definition() -> None:

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.helpers.atss_cases import anchors_over, random_boxes, targets_of
 from vfnet_d2.modeling.matchers import atss
-from vfnet_d2.modeling.matchers.atss import BLOCK, ATSSMatcher
+from vfnet_d2.modeling.matchers.atss import ATSSMatcher
 
 
 class _LargestResult(TorchDispatchMode):
@@ -38,16 +38,17 @@ def largest_result(anchors: list[Boxes], target: Instances) -> int:
 def test_no_intermediate_compares_all_boxes_with_all_anchors() -> None:
     boxes = random_boxes(np.random.default_rng(8), 3000, 800, 1333)
     anchors = anchors_over(800, 1344)
-    # a block of boxes, the 9 nearest cells of 5 levels, and x and y of two corners
-    assert largest_result(anchors, targets_of(boxes, (800, 1333))) <= BLOCK * 5 * 9 * 4
-    assert sum(len(level) for level in anchors) == 22_400  # a dense matrix has 370 times that
+    # 3,000 boxes, the 9 nearest cells of 5 levels, and x and y of two corners
+    assert largest_result(anchors, targets_of(boxes, (800, 1333))) <= 3000 * 5 * 9 * 4
+    assert sum(len(level) for level in anchors) == 22_400  # a dense matrix has 120 times that
 
 
-def test_intermediates_do_not_grow_with_the_number_of_boxes() -> None:
-    boxes = random_boxes(np.random.default_rng(11), 3 * BLOCK, 800, 1333)
+def test_intermediates_do_not_grow_beyond_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atss, "BLOCK", 1000)
+    boxes = random_boxes(np.random.default_rng(11), 3000, 800, 1333)
     block, all_three = (
         largest_result(anchors_over(800, 1344), targets_of(boxes[:count], (800, 1333)))
-        for count in (BLOCK, 3 * BLOCK)
+        for count in (1000, 3000)
     )
     assert block == all_three
 
