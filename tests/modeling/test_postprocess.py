@@ -10,12 +10,14 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from tests.helpers.naive_suppression import random_candidates
+from vfnet_d2.modeling import suppression as suppression_module
 from vfnet_d2.modeling.postprocess import (
     CANDIDATE_SELECTORS,
     decode_level,
     deltas_at,
     detect,
     select_pairs,
+    select_pairs_of_all,
     select_points,
     suppress_image,
 )
@@ -70,18 +72,20 @@ def test_a_score_equal_to_the_threshold_is_not_enough(select: Any) -> None:
     assert sorted(zip(anchor.tolist(), category.tolist(), strict=True)) == [(0, 0), (1, 0)]
 
 
-def test_pairs_are_counted_one_by_one_best_first() -> None:
+@pytest.mark.parametrize("select", [select_pairs, select_pairs_of_all])
+def test_pairs_are_counted_one_by_one_best_first(select: Any) -> None:
     scores = torch.tensor([[0.9, 0.8], [0.7, 0.3], [0.6, 0.1]])
-    assert chosen(select_pairs, scores, score_thresh=0.05, topk=3) == [(0, 0), (0, 1), (1, 0)]
+    assert chosen(select, scores, score_thresh=0.05, topk=3) == [(0, 0), (0, 1), (1, 0)]
 
 
+@pytest.mark.parametrize("select", [select_pairs, select_pairs_of_all])
 @pytest.mark.parametrize("topk", [1, 20, 500])
 @pytest.mark.parametrize("score_thresh", [0.0, 0.3])
-def test_pairs_are_the_best_of_all(topk: int, score_thresh: float) -> None:
+def test_pairs_are_the_best_of_all(topk: int, score_thresh: float, select: Any) -> None:
     scores = torch.rand(60, 7, generator=torch.Generator().manual_seed(topk))
     order = scores.flatten().argsort(descending=True).tolist()
     expected = [(k // 7, k % 7) for k in order if scores.flatten()[k] > score_thresh][:topk]
-    assert chosen(select_pairs, scores, score_thresh=score_thresh, topk=topk) == expected
+    assert chosen(select, scores, score_thresh=score_thresh, topk=topk) == expected
 
 
 def test_points_are_counted_with_all_their_classes() -> None:
@@ -140,13 +144,34 @@ def test_the_best_of_all_levels_remain() -> None:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("threshold", [0.3, 0.6])
 @pytest.mark.parametrize("limit", [1, 3, 30, 100])
-def test_suppression_is_the_naive_loop(seed: int, threshold: float, limit: int) -> None:
+@pytest.mark.parametrize("best_first", [True, False])
+def test_suppression_is_the_naive_loop(
+    seed: int, threshold: float, limit: int, best_first: bool
+) -> None:
     boxes, scores, classes = random_candidates(80, seed)
-    keep, kept_scores = ClasswiseNMS(threshold)(boxes, scores, classes, limit=limit)
+    suppression = ClasswiseNMS(threshold, best_first=best_first)
+    keep, kept_scores = suppression(boxes, scores, classes, limit=limit)
     expected = naive_nms(boxes, scores, classes, threshold)
     assert len(expected) < 80
     np.testing.assert_array_equal(keep[:limit], expected[:limit])
     assert torch.equal(kept_scores[:limit], scores[expected][:limit])
+
+
+@pytest.mark.parametrize(("best_first", "looked_at"), [(True, [20]), (False, [40])])
+def test_the_best_candidates_are_looked_at_first(
+    best_first: bool, looked_at: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def counting(boxes: Tensor, *others: Any) -> Tensor:
+        seen.append(len(boxes))
+        return nms(boxes, *others)
+
+    nms = suppression_module.batched_nms
+    monkeypatch.setattr(suppression_module, "batched_nms", counting)
+    boxes, scores, classes = random_candidates(40, 0)
+    ClasswiseNMS(0.6, best_first=best_first)(boxes, scores, classes, limit=2)
+    assert seen == looked_at
 
 
 def test_suppression_falls_back_to_all_candidates() -> None:

@@ -18,6 +18,8 @@ FAST_WAYS_OFF: list[Any] = [
     *("MODEL.ONE_STAGE.MEMORY_FORMAT", "contiguous"),
     *("MODEL.ONE_STAGE.FOLD_NORMS", False),
     *("MODEL.ONE_STAGE.HEAD.VFNetHead.SPARSE_REFINEMENT", False),
+    *("MODEL.ONE_STAGE.CANDIDATE_UNIT", "pairs_of_all"),
+    *("MODEL.ONE_STAGE.SUPPRESSION.ClasswiseNMS.BEST_FIRST", False),
 ]
 
 

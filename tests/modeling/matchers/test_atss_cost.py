@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.helpers.atss_cases import anchors_over, random_boxes, targets_of
-from vfnet_d2.modeling.matchers import atss
+from vfnet_d2.modeling.matchers import atss, window_search
 from vfnet_d2.modeling.matchers.atss import ATSSMatcher
 
 
@@ -60,8 +60,8 @@ def test_hardly_any_box_needs_the_wide_search(monkeypatch: pytest.MonkeyPatch) -
         searched[width] += pairs.centre.shape[1]
         return search(pairs, topk, width=width)
 
-    search = atss._search
-    monkeypatch.setattr(atss, "_search", counting)
+    search = window_search._search
+    monkeypatch.setattr(window_search, "_search", counting)
     rng = np.random.default_rng(10)
     centre, half = rng.uniform(0, (1333, 800), (3000, 2)), rng.uniform(2, 400, (3000, 2))
     boxes = np.concatenate([centre - half, centre + half], axis=1)

@@ -210,5 +210,6 @@ def test_an_unknown_part_lists_the_registered(key: str, known: str) -> None:
 
 
 def test_an_unknown_candidate_unit_lists_the_known() -> None:
-    with pytest.raises(ValueError, match=r"candidate_unit is 'boxes', .*\['pairs', 'points'\]"):
+    known = r"\['pairs', 'pairs_of_all', 'points'\]"
+    with pytest.raises(ValueError, match=rf"candidate_unit is 'boxes', .*{known}"):
         small_model("MODEL.ONE_STAGE.CANDIDATE_UNIT", "boxes")

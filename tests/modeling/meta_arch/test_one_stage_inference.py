@@ -102,13 +102,15 @@ def test_an_unknown_memory_format_is_refused() -> None:
 
 
 def test_fast_ways_find_the_same() -> None:
-    """Memory format, folding and chosen boxes, each off and all on."""
+    """Each of them off, all off and all on."""
     norm = ("MODEL.RESNETS.NORM", "FixedStatsBN", "MODEL.ONE_STAGE.SCORE_THRESH", 0.0)
     star = ("MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV", "gather")
     keys = {
         "MODEL.ONE_STAGE.MEMORY_FORMAT": "contiguous",
         "MODEL.ONE_STAGE.FOLD_NORMS": False,
         "MODEL.ONE_STAGE.HEAD.VFNetHead.SPARSE_REFINEMENT": False,
+        "MODEL.ONE_STAGE.CANDIDATE_UNIT": "pairs_of_all",
+        "MODEL.ONE_STAGE.SUPPRESSION.ClasswiseNMS.BEST_FIRST": False,
     }
     variants = [{}, keys, *({key: value} for key, value in keys.items())]
     results = []

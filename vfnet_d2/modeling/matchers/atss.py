@@ -1,12 +1,11 @@
 """Adaptive Training Sample Selection (Zhang et al., CVPR 2020, Alg. 1).
 
-The dense definition compares every box with every anchor. Here the k nearest centres of a box on a
-level are found among the few grid cells around its centre, so time and memory grow with
-boxes x levels x k only; the assignment is the dense one, ties included. Boxes are taken in blocks,
-which bounds the memory.
+The definition compares every box with every anchor (`dense_search.py`). Usually the k nearest
+centres of a box on a level are found among the few grid cells around its centre instead
+(`window_search.py`), so time and memory grow with boxes x levels x k only; the assignment is the
+same, ties included. Boxes are taken in blocks, which bounds the memory.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,9 +13,12 @@ import torch
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
+from vfnet_d2.components import lookup_name
 from vfnet_d2.losses.box import paired_iou
+from vfnet_d2.modeling.matchers.dense_search import Search, nearest_of_all
 from vfnet_d2.modeling.matchers.grid import AnchorGrid, anchor_grid
 from vfnet_d2.modeling.matchers.registry import MATCHER_REGISTRY
+from vfnet_d2.modeling.matchers.window_search import nearest_in_window
 from vfnet_d2.modeling.structures import Assignment
 
 # A point must lie inside a box by more than this many pixels to be positive for it.
@@ -24,10 +26,11 @@ INSIDE_MARGIN = 0.01
 # Boxes searched at once, of all images: bounds the memory of crowded batches to some 40 MB. With
 # far smaller blocks, starting the operations takes longer than what they compute.
 BLOCK = 8192
-# Keys of the search hold the bits of a float32 above an index; from here on the float is infinite.
-_NO_CELL = 0x7F800000 << 32
 # Below every claim: claims hold the bits of an IoU above a box's number.
 _UNCLAIMED = -1
+
+
+SEARCHES: dict[str, Search] = {"window": nearest_in_window, "dense": nearest_of_all}
 
 
 class _Targets(NamedTuple):
@@ -38,32 +41,26 @@ class _Targets(NamedTuple):
     number: Tensor  # (M,) its number within the image
 
 
-class _Pairs(NamedTuple):
-    """Q pairs of a box and a level: the box's centre and the level's grid; x and y in pixels."""
-
-    centre: Tensor  # (2, Q)
-    origin: Tensor  # (2, Q)
-    step: Tensor  # (2, Q)
-    valid: Tensor  # (2, Q) columns and rows open to the box
-    columns: Tensor  # (Q,) of the whole grid
-
-
 @MATCHER_REGISTRY.register()
 class ATSSMatcher:
     """Assign points to boxes by the statistics of each box's nearest anchors.
 
     Args:
         topk: candidates a box takes from each level (fewer if the level has fewer).
+        search: how these are found: "window" looks around the box, "dense" at all anchors.
         size_divisibility: an image's own padded size is its size rounded up to this multiple;
             anchors outside it belong to the batch's padding and take no part.
     """
 
-    def __init__(self, *, topk: int = 9, size_divisibility: int = 32) -> None:
+    def __init__(
+        self, *, topk: int = 9, search: str = "window", size_divisibility: int = 32
+    ) -> None:
         if topk < 1 or size_divisibility < 1:
             raise ValueError(
                 f"topk ({topk}) and size_divisibility ({size_divisibility}) must be at least 1"
             )
         self.topk = topk
+        self.search = lookup_name(SEARCHES, search, key="search")
         self.size_divisibility = size_divisibility
 
     @torch.no_grad()
@@ -83,7 +80,7 @@ class ATSSMatcher:
         gts = _gather_targets(targets, flat.device)
         for start in range(0, len(gts.boxes), BLOCK):
             block = _Targets(*(x[start : start + BLOCK] for x in gts))
-            candidates, is_candidate = self._nearest(grid, block.boxes, valid[block.image])
+            candidates, is_candidate = self.search(grid, block.boxes, valid[block.image], self.topk)
             positive, iou = _select(flat, block.boxes, candidates, is_candidate)
             _claim(best, block, candidates, positive, iou)
         return _resolve(labels, best)
@@ -95,79 +92,6 @@ class ATSSMatcher:
         padded = torch.tensor(sizes, dtype=grid.step.dtype).to(grid.step.device)
         cells = ((padded[:, None] - grid.origin) / grid.step).ceil().long()
         return torch.minimum(cells.clamp(min=1), grid.size)
-
-    def _nearest(self, grid: AnchorGrid, boxes: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """The ``topk`` anchors nearest to each box's centre on each level.
-
-        Args:
-            grid: the L grids.
-            boxes: (M, 4).
-            valid: (M, L, 2) columns and rows open to the box.
-
-        Returns:
-            anchor indices (k*L, M) and whether each entry is one (a level may have fewer).
-        """
-        num_levels, num_boxes = len(grid.start), len(boxes)
-        # Boxes last, so that every operation runs along them: pairs of level and box (Q = L*M).
-        centre = ((boxes[:, :2] + boxes[:, 2:]) / 2).t()
-        pairs = _Pairs(
-            centre=centre.repeat(1, num_levels),
-            origin=grid.origin.t().repeat_interleave(num_boxes, dim=1),
-            step=grid.step.t().repeat_interleave(num_boxes, dim=1),
-            valid=valid.permute(2, 1, 0).flatten(1),
-            columns=grid.size[:, 0].repeat_interleave(num_boxes),
-        )
-        nearest, complete = _search(pairs, self.topk, width=_likely_width(self.topk))
-        rest = torch.nonzero(~complete)[:, 0]
-        if len(rest) > 0:
-            subset = _Pairs(*(x.index_select(-1, rest) for x in pairs))
-            nearest[:, rest] = _search(subset, self.topk, width=self.topk + 1)[0]
-        nearest = nearest.view(-1, num_levels, num_boxes)
-        is_candidate = nearest < _NO_CELL
-        index = (nearest & 0xFFFFFFFF).masked_fill_(~is_candidate, 0) + grid.start[:, None]
-        return index.flatten(0, 1), is_candidate.flatten(0, 1)
-
-
-def _likely_width(topk: int) -> int:
-    """Width of the window that holds the ``topk`` nearest cells of most centres."""
-    return math.isqrt(topk - 1) + 3
-
-
-def _search(pairs: _Pairs, topk: int, *, width: int) -> tuple[Tensor, Tensor]:
-    """The nearest cells of Q centres among the ``width`` x ``width`` cells around them.
-
-    Returns:
-        (topk, Q) sortable integers: the bits of the distance above, the cell's index within its
-        level below, ``_NO_CELL`` and higher where there is none; and whether (Q,) no cell outside
-        the window can be among them. A width of ``topk + 1`` always suffices.
-    """
-    (dx2, x, outside_x), (dy2, y, outside_y) = (_axis(pairs, axis, width) for axis in (0, 1))
-    distance = (dx2 + dy2[:, None]).sqrt_()  # (width, width, Q)
-    # The bits of a non-negative float order like the float, and the index in the low half breaks
-    # ties as a stable dense sort would.
-    key = distance.view(torch.int32).long().bitwise_left_shift_(32)
-    key += x
-    key += (y * pairs.columns)[:, None]
-    nearest = key.flatten(0, 1).topk(topk, dim=0, largest=False).values
-    outside = torch.minimum(outside_x, outside_y).sqrt_()
-    farthest = (nearest.amax(dim=0) >> 32).int().view(torch.float32)
-    return nearest, (farthest < outside).logical_or_(outside.isinf())
-
-
-def _axis(pairs: _Pairs, axis: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Squared distances along one axis of the ``width`` grid lines around each of Q centres.
-
-    Returns:
-        squared distances (width, Q), infinite for lines that do not exist; the lines' numbers
-        (width, Q); the squared distance (Q,) of the nearest line outside, infinite without one.
-    """
-    centre, origin, step, valid = (x[axis] for x in pairs[:4])
-    middle = ((centre - origin) / step).round_().long()
-    start = torch.minimum(middle - width // 2, valid - width).clamp_(min=0)
-    line = start + torch.arange(-1, width + 1, device=start.device)[:, None]
-    squared = (line * step).add_(origin).sub_(centre).square_()
-    squared.masked_fill_((line >= valid).logical_or_(line < 0), torch.inf)
-    return squared[1:-1], line[1:-1], torch.minimum(squared[0], squared[-1])
 
 
 def _sizes(targets: Sequence[Instances]) -> list[tuple[int, int]]:

@@ -53,7 +53,7 @@ class OneStageDetector(DenseDetector):
         box_loss_weights: one factor per box stage; a head with fewer stages takes the last ones.
         score_thresh: a detection scores strictly more.
         topk_candidates: candidates kept per level before suppression.
-        candidate_unit: what these count, "pairs" of anchor and class, or "points".
+        candidate_unit: what these count, a key of ``CANDIDATE_SELECTORS``.
         nms_thresh: IoU above which the worse of two boxes of a class goes.
         suppression: how duplicates go; None for NMS within each class at ``nms_thresh``.
         max_detections_per_image: most detections of an image.
