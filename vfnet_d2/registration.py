@@ -35,7 +35,7 @@ class _Registration(MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname not in SCRIPTING:
             return None
-        others = (finder for finder in sys.meta_path if finder is not self)
+        others = [finder for finder in sys.meta_path if finder is not self]
         specs = (finder.find_spec(fullname, path, target) for finder in others)
         spec = next((spec for spec in specs if spec is not None), None)
         if spec is not None and spec.loader is not None:
