@@ -22,6 +22,10 @@ def build(name: str, device: str, implementation: str) -> nn.Module:
     overrides = ["MODEL.DEVICE", device, "MODEL.ONE_STAGE.DEFORM_CONV"]
     overrides += [implementation if implementation != "grid_sample" else "gather"]
     overrides += ["MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV", implementation]
+    if implementation == "torchvision":  # with everything else the readable way, too
+        overrides += ["MODEL.ONE_STAGE.MATCHER.ATSSMatcher.SEARCH", "dense"]
+        overrides += ["MODEL.ONE_STAGE.CANDIDATE_UNIT", "pairs_of_all"]
+        overrides += ["MODEL.ONE_STAGE.SUPPRESSION.ClasswiseNMS.BEST_FIRST", "False"]
     return build_model(shrunk_config(name, *overrides))
 
 

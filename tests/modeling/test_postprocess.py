@@ -7,6 +7,7 @@ import pytest
 import torch
 from detectron2.structures import Instances
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.ops import box_iou
 
 from tests.helpers.naive_suppression import random_candidates
@@ -36,6 +37,21 @@ class KeepAll:
         """Keep everything."""
         self.boxes = boxes
         return torch.arange(len(boxes)), scores
+
+
+class Sigmoids(TorchDispatchMode):
+    """Counts the elements whose sigmoid is taken."""
+
+    elements = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        """Run the operation and count."""
+        result = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.sigmoid.default:
+            self.elements += result.numel()
+        return result
 
 
 def naive_nms(boxes: Tensor, scores: Tensor, classes: Tensor, threshold: float) -> list[int]:
@@ -86,6 +102,16 @@ def test_pairs_are_the_best_of_all(topk: int, score_thresh: float, select: Any) 
     order = scores.flatten().argsort(descending=True).tolist()
     expected = [(k // 7, k % 7) for k in order if scores.flatten()[k] > score_thresh][:topk]
     assert chosen(select, scores, score_thresh=score_thresh, topk=topk) == expected
+
+
+def test_all_pairs_are_looked_at_where_the_config_says_so() -> None:
+    logits = torch.zeros(60, 7)
+    looked_at = {}
+    for unit, select in CANDIDATE_SELECTORS.items():
+        with Sigmoids() as sigmoids:
+            select(logits, score_thresh=0.05, topk=4)
+        looked_at[unit] = sigmoids.elements
+    assert looked_at == {"pairs": 4 * 7, "pairs_of_all": 60 * 7, "points": 4 * 7}
 
 
 def test_points_are_counted_with_all_their_classes() -> None:

@@ -15,8 +15,8 @@ def add_inference_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--amp",
         choices=sorted(AMP_PRECISIONS),
-        help="mixed precision: faster on GPUs, and in bf16 on CPUs that multiply it; scores and "
-        "boxes change slightly",
+        help="mixed precision: faster for large models, on CPUs where they multiply bfloat16; "
+        "scores and boxes change slightly",
     )
     group = parser.add_argument_group("better, and slower")
     group.add_argument(

@@ -14,6 +14,6 @@ _BFLOAT16 = ("amx_bf16", "avx512_bf16")
 
 
 def cpu_multiplies_bfloat16() -> bool:
-    """Whether the CPU does; on others bfloat16 is slower than float32."""
+    """Whether the CPU does, as far as torch can tell; others emulate it."""
     capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in _BFLOAT16)

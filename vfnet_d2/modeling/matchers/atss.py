@@ -29,7 +29,6 @@ BLOCK = 8192
 # Below every claim: claims hold the bits of an IoU above a box's number.
 _UNCLAIMED = -1
 
-
 SEARCHES: dict[str, Search] = {"window": nearest_in_window, "dense": nearest_of_all}
 
 
@@ -88,15 +87,11 @@ class ATSSMatcher:
     def _valid_size(self, grid: AnchorGrid, targets: Sequence[Instances]) -> Tensor:
         """Columns and rows (N, L, 2) whose centres lie inside each image's own padded size."""
         unit = self.size_divisibility
-        sizes = [[-(-w // unit) * unit, -(-h // unit) * unit] for h, w in _sizes(targets)]
+        images = [target.image_size for target in targets]
+        sizes = [[-(-w // unit) * unit, -(-h // unit) * unit] for h, w in images]
         padded = torch.tensor(sizes, dtype=grid.step.dtype).to(grid.step.device)
         cells = ((padded[:, None] - grid.origin) / grid.step).ceil().long()
         return torch.minimum(cells.clamp(min=1), grid.size)
-
-
-def _sizes(targets: Sequence[Instances]) -> list[tuple[int, int]]:
-    """Height and width of each image."""
-    return [target.image_size for target in targets]
 
 
 def _gather_targets(targets: Sequence[Instances], device: torch.device) -> _Targets:
@@ -143,8 +138,8 @@ def _claim(best: Tensor, gts: _Targets, candidates: Tensor, positive: Tensor, io
     """Enter each positive pair into ``best`` (N, R), which keeps the highest claim of a point."""
     entry, claimant = torch.nonzero(positive, as_tuple=True)
     point = candidates[entry, claimant] + gts.image[claimant] * best.shape[1]
-    # As in the search, IoU bits above and the index below; the index counts down from the top so
-    # that the maximum keeps the first box.
+    # The bits of a non-negative float order like the float: those of the IoU above, and below the
+    # box's number, which counts down from the top so that the maximum keeps the first of equals.
     bits = iou[entry, claimant].view(torch.int32).long() << 32
     best.view(-1).scatter_reduce_(0, point, bits | (0xFFFFFFFF - gts.number[claimant]), "amax")
 
