@@ -37,6 +37,7 @@ test: setup
 lint: setup
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m mypy
 
 bench: setup

@@ -68,7 +68,15 @@ setup(
     extras_require={
         # COCO's evaluation compiled; same results
         "fast": ["faster-coco-eval>=1.8"],
-        "dev": ["hypothesis", "mypy", "pre-commit", "pytest>=7", "pytest-xdist", "ruff"],
+        "dev": [
+            "hypothesis",
+            "import-linter",
+            "mypy",
+            "pre-commit",
+            "pytest>=7",
+            "pytest-xdist",
+            "ruff",
+        ],
     },
     entry_points={"console_scripts": ["vfnet = vfnet_d2.cli.main:main"]},
     classifiers=[

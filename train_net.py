@@ -12,9 +12,10 @@ Overrides stand at the end: "KEY VALUE" pairs for YAML, "key=value" for LazyConf
 
 import argparse
 
-from vfnet_d2.data.shapes import register_shapes
-from vfnet_d2.engine import lazy, trainer
-from vfnet_d2.engine.launch import argument_parser, launch
+from vfnet_d2.shapes.dataset import register_shapes
+from vfnet_d2.training import from_lazy as lazy
+from vfnet_d2.training import from_yaml as trainer
+from vfnet_d2.training.launch import argument_parser, launch
 
 
 def main(args: argparse.Namespace) -> None:

@@ -15,8 +15,8 @@ from tests.helpers.checkpoints import mmdet_shapes
 from tests.helpers.fill_rule import filled
 from tests.helpers.reference import build_unfilled
 from tests.helpers.small_model import random_input
-from vfnet_d2.checkpoint.architecture import architecture_of
-from vfnet_d2.checkpoint.rename import convert_state
+from vfnet_d2.checkpoint.convert.architecture import architecture_of
+from vfnet_d2.checkpoint.convert.rename import convert_state
 
 Shapes = dict[str, tuple[int, ...]]
 

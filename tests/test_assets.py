@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from vfnet_d2.data.shapes import SHAPES_SPLITS, make_shapes, register_shapes
-from vfnet_d2.engine import lazy, trainer
-from vfnet_d2.engine.launch import argument_parser
 from vfnet_d2.model_zoo import config_file
+from vfnet_d2.shapes.dataset import SHAPES_SPLITS, make_shapes, register_shapes
+from vfnet_d2.training import from_lazy as lazy
+from vfnet_d2.training import from_yaml as trainer
+from vfnet_d2.training.launch import argument_parser
 
 ASSETS = Path(__file__).resolve().parents[1] / "vfnet_d2" / "assets"
 CHECKPOINT = ASSETS / "vfnet_shapes.pth"

@@ -12,10 +12,10 @@ from detectron2.config import CfgNode, get_cfg
 from tests.helpers.reference import ROOT
 from vfnet_d2.config import add_vfnet_config
 from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
-from vfnet_d2.modeling.heads.registry import HEAD_REGISTRY
-from vfnet_d2.modeling.matchers.registry import MATCHER_REGISTRY
-from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
-from vfnet_d2.modeling.suppression import SUPPRESSION_REGISTRY
+from vfnet_d2.modeling.dense.heads.registry import HEAD_REGISTRY
+from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
+from vfnet_d2.modeling.dense.one_stage import OneStageDetector
+from vfnet_d2.modeling.dense.suppression import SUPPRESSION_REGISTRY
 
 KINDS = {
     "HEAD": HEAD_REGISTRY,

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from vfnet_d2.engine.solver import build_optimizer
 from vfnet_d2.model_zoo import available_configs, config_file, config_root, get_config
+from vfnet_d2.training.optimizers import build_optimizer
 
 SCALARS = (bool, int, float, str, tuple)
 

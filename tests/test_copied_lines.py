@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.reference import ROOT
 
-FOLDERS = [ROOT / "vfnet_d2" / "modeling" / name for name in ("heads", "matchers", "meta_arch")]
+FOLDERS = [ROOT / "vfnet_d2/modeling/dense" / name for name in ("heads", "matchers", "detectors")]
 LIMIT = 6
 
 

@@ -22,8 +22,8 @@ from tests.helpers.parity import (
     train_step,
 )
 from tests.helpers.reference import CASES, LOSSES, Reference
-from vfnet_d2.checkpoint.mmdet_keys import from_mmdet
-from vfnet_d2.layers.star_ops import STAR_CONVS
+from vfnet_d2.checkpoint.convert.mmdet_keys import from_mmdet
+from vfnet_d2.layers.deform.star_ops import STAR_CONVS
 from vfnet_d2.losses.box import paired_iou
 
 FEATURES = [*(f"backbone.{i}" for i in range(4)), *(f"neck.{i}" for i in range(5))]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from tests.helpers.parity import difference, head_outputs
 from tests.helpers.reference import DATA, Reference, build_reference_model
-from vfnet_d2.layers import modulated_deform_conv as deformable
+from vfnet_d2.layers.deform import modulated_conv as deformable
 from vfnet_d2.modeling.backbone.res2net import Res2NetBlock
 
 Mutation = Callable[[nn.Module, pytest.MonkeyPatch], None]

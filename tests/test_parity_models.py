@@ -24,7 +24,7 @@ from tests.helpers.parity import (
     train_step,
 )
 from tests.helpers.reference import DATA, Reference, build_reference_model
-from vfnet_d2.modeling.structures import HeadOutputs
+from vfnet_d2.modeling.dense.structures import HeadOutputs
 
 # Reference file, config, and the parameters of the reference
 MODELS = {

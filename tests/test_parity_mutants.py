@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from tests.helpers.fill_rule import filled
 from tests.helpers.parity import gradient_problems, loss_problems, train_step
 from tests.helpers.reference import Reference
-from vfnet_d2.layers.star_ops import star_offsets
-from vfnet_d2.modeling.heads import vfnet_head
+from vfnet_d2.layers.deform.star_ops import star_offsets
+from vfnet_d2.modeling.dense.heads import vfnet_head
 
 Mutation = Callable[[nn.Module, pytest.MonkeyPatch], None]
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from tests.helpers.parity import Training, difference, gradient_problems, match_detections
 from tests.helpers.reference import CASES, DATA, STAR_CONV, Reference, build_reference_model
-from vfnet_d2.checkpoint.backbones import Backbone
-from vfnet_d2.checkpoint.mmdet_keys import detector_pairs
+from vfnet_d2.checkpoint.convert.backbones import Backbone
+from vfnet_d2.checkpoint.convert.mmdet_keys import detector_pairs
 from vfnet_d2.losses.box import SmoothL1Loss
 from vfnet_d2.losses.varifocal import VarifocalLoss
-from vfnet_d2.modeling.matchers.point import PointMatcher
+from vfnet_d2.modeling.dense.matchers.point import PointMatcher
 
 NAME = "baselines/reppoints_R_50_1x"
 LOSSES = {"loss_cls": "cls", "loss_bbox": "pts_init", "loss_bbox_refine": "pts_refine"}

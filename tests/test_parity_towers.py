@@ -25,11 +25,11 @@ from tests.helpers.parity import (
 )
 from tests.helpers.reference import CASES, build_reference_model
 from tests.helpers.tower_reference import TOWERS, TowerReference
-from vfnet_d2.checkpoint.mmdet_towers import swap_sizes_and_shapes
+from vfnet_d2.checkpoint.convert.mmdet_towers import swap_sizes_and_shapes
 from vfnet_d2.losses.varifocal import VarifocalLoss
-from vfnet_d2.modeling.meta_arch.foveabox import FoveaBox
-from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
-from vfnet_d2.modeling.structures import HeadOutputs, Matches
+from vfnet_d2.modeling.dense.detectors.foveabox import FoveaBox
+from vfnet_d2.modeling.dense.one_stage import OneStageDetector
+from vfnet_d2.modeling.dense.structures import HeadOutputs, Matches
 
 PARAMETERS = {
     "atss_r50_fpn": 32_295_322,

@@ -12,7 +12,7 @@ from tests.helpers.second_device import DEVICE, OnDevice, SecondDevice
 from tests.helpers.shrink import shrunk_config
 from tests.helpers.small_model import random_input
 from tests.test_detectors import DETECTORS
-from vfnet_d2.layers.star_ops import STAR_CONVS
+from vfnet_d2.layers.deform.star_ops import STAR_CONVS
 
 IMAGES = [(64, 96, 3), (64, 64, 0)]
 

@@ -19,13 +19,13 @@ import torch
 from detectron2.config import CfgNode, get_cfg
 from tabulate import tabulate
 
+from benchmarks import parts as benchmark
+from benchmarks.modes import WORDS, Speed, compare_modes, parse_mode
+from benchmarks.table import Row, data_row, goal_rows, ratio_row, time_row
+from benchmarks.time_chart import draw_times
+from benchmarks.timing import interleave, peak_memory
 from vfnet_d2 import add_vfnet_config
-from vfnet_d2.engine import benchmark
-from vfnet_d2.engine.benchmark_modes import WORDS, Speed, compare_modes, parse_mode
-from vfnet_d2.engine.benchmark_table import Row, data_row, goal_rows, ratio_row, time_row
-from vfnet_d2.engine.checks import available_device
-from vfnet_d2.engine.timing import interleave, peak_memory
-from vfnet_d2.evaluation.time_chart import draw_times
+from vfnet_d2.utils.system import available_device
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -12,7 +12,7 @@ converted, and nothing is written.
 import argparse
 import sys
 
-from vfnet_d2.checkpoint.convert import ConversionError, convert_checkpoint
+from vfnet_d2.checkpoint.convert.converter import ConversionError, convert_checkpoint
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.files import write_text
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from omegaconf import OmegaConf
 
 from vfnet_d2 import model_zoo
-from vfnet_d2.engine.complexity import count_flops, count_parameters
+from vfnet_d2.modeling.complexity import count_flops, count_parameters
 
 PAGE = Path(__file__).resolve().parents[1] / "MODEL_ZOO.md"
 # 1333x800, the largest size of an inference, padded to a multiple of 32

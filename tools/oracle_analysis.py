@@ -14,9 +14,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from vfnet_d2.data.shapes import register_shapes
-from vfnet_d2.engine.oracle_analysis import analyse_config
-from vfnet_d2.evaluation.oracle_report import format_report
+from vfnet_d2.paper.oracle_analysis import analyse_config
+from vfnet_d2.paper.oracle_report import format_report
+from vfnet_d2.shapes.dataset import register_shapes
 
 
 def parse_arguments() -> argparse.Namespace:

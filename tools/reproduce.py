@@ -16,8 +16,8 @@ import signal
 import sys
 from pathlib import Path
 
-from vfnet_d2.engine import reproduce
-from vfnet_d2.engine.reproduce_runs import Results, Settings, write_report
+from vfnet_d2.paper import reproduce
+from vfnet_d2.paper.reproduce_runs import Results, Settings, write_report
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -12,9 +12,9 @@ train_net.py.
 import argparse
 import sys
 
-from vfnet_d2.data.shapes import register_shapes
-from vfnet_d2.engine.gallery import draw_dataset, draw_files
-from vfnet_d2.engine.predictor import load_predictor
+from vfnet_d2.inference.gallery import draw_dataset, draw_files
+from vfnet_d2.inference.predictor import load_predictor
+from vfnet_d2.shapes.dataset import register_shapes
 
 
 def parse_arguments() -> argparse.Namespace:

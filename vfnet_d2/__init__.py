@@ -13,12 +13,12 @@ from vfnet_d2.registration import register_with_detectron2
 
 if TYPE_CHECKING:
     from vfnet_d2.config import add_vfnet_config
-    from vfnet_d2.engine.predictor import Predictor
+    from vfnet_d2.inference.predictor import Predictor
 
 __version__ = "0.1.0"
 __all__ = ["Predictor", "__version__", "add_vfnet_config"]
 
-_HOMES = {"Predictor": "vfnet_d2.engine.predictor", "add_vfnet_config": "vfnet_d2.config"}
+_HOMES = {"Predictor": "vfnet_d2.inference.predictor", "add_vfnet_config": "vfnet_d2.config"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,14 +2,14 @@
 
 from detectron2.config import CfgNode
 
-from vfnet_d2.components import defaults_node, kind_node
 from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
 from vfnet_d2.modeling.backbone.fpn import build_fpn
-from vfnet_d2.modeling.box_coders import BOX_CODER_REGISTRY
-from vfnet_d2.modeling.heads.registry import HEAD_REGISTRY
-from vfnet_d2.modeling.matchers.registry import MATCHER_REGISTRY
-from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
-from vfnet_d2.modeling.suppression import SUPPRESSION_REGISTRY
+from vfnet_d2.modeling.dense.box_coders import BOX_CODER_REGISTRY
+from vfnet_d2.modeling.dense.heads.registry import HEAD_REGISTRY
+from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
+from vfnet_d2.modeling.dense.one_stage import OneStageDetector
+from vfnet_d2.modeling.dense.suppression import SUPPRESSION_REGISTRY
+from vfnet_d2.utils.registry import defaults_node, kind_node
 
 # Arguments of the detector that Detectron2's own keys already carry.
 _ELSEWHERE = ("MAX_DETECTIONS_PER_IMAGE", "PIXEL_MEAN", "PIXEL_STD", "INPUT_FORMAT")

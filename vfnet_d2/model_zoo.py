@@ -9,6 +9,7 @@ from detectron2.modeling import build_model
 from omegaconf import DictConfig
 from torch import nn
 
+from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.config import add_vfnet_config
 
 
@@ -80,9 +81,6 @@ def get(
         ValueError: no such config, or a checkpoint that does not fit.
         FileNotFoundError: no such checkpoint.
     """
-    # checkpoint/ looks configs up in this module, so it cannot be imported along with it.
-    from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
-
     config = get_config(name, suffix=suffix)
     if device is None and not torch.cuda.is_available():
         device = "cpu"

@@ -9,7 +9,7 @@ from detectron2.data import (
 )
 from omegaconf import DictConfig, OmegaConf
 
-from vfnet_d2.data.dataset import load_dataset
+from vfnet_d2.data.loading import load_dataset
 from vfnet_d2.evaluation.coco import build_coco_evaluator
 
 

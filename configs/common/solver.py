@@ -6,7 +6,7 @@ from detectron2.solver import WarmupParamScheduler
 from fvcore.common.param_scheduler import CosineParamScheduler, MultiStepParamScheduler
 from omegaconf import DictConfig
 
-from vfnet_d2.engine.solver import get_param_groups
+from vfnet_d2.training.optimizers import get_param_groups
 
 
 def sgd(*, lr: float = 0.01) -> DictConfig:

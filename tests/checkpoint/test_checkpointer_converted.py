@@ -12,12 +12,12 @@ from tests.helpers.checkpoints import METADATA
 from tests.helpers.log_lines import log_lines
 from tests.helpers.quick_model import LAZY, YAML, quick_model
 from tests.helpers.small_model import small_model
-from vfnet_d2.checkpoint.architecture import model_name, shapes_of
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
+from vfnet_d2.checkpoint.convert.architecture import model_name, shapes_of
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.files import write_checkpoint
 from vfnet_d2.checkpoint.metadata import Metadata
-from vfnet_d2.engine.predictor import load_predictor
+from vfnet_d2.inference.predictor import load_predictor
 
 LOGGER = "vfnet_d2.checkpoint.checkpointer"
 

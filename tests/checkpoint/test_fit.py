@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from tests.helpers.checkpoints import METADATA, mmdet_shapes
-from vfnet_d2.checkpoint.backbones import Shapes
+from vfnet_d2.checkpoint.convert.backbones import Shapes
+from vfnet_d2.checkpoint.convert.mmdet_keys import from_mmdet
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.fit import check_complete, check_converted, convention_warning
 from vfnet_d2.checkpoint.metadata import PUBLISHED_INPUT, Metadata
-from vfnet_d2.checkpoint.mmdet_keys import from_mmdet
 
 
 def our_shapes(name: str) -> dict[str, tuple[int, ...]]:

@@ -6,7 +6,8 @@ import torchvision
 from torch import Tensor
 
 from tests.helpers.checkpoints import thin_state
-from vfnet_d2.checkpoint.architecture import shapes_of
+from vfnet_d2.checkpoint.convert.architecture import shapes_of
+from vfnet_d2.checkpoint.convert.mmdet_keys import from_mmdet
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.imagenet import (
     ImageNetBackbone,
@@ -15,7 +16,6 @@ from vfnet_d2.checkpoint.imagenet import (
     loading_line,
     rename_imagenet,
 )
-from vfnet_d2.checkpoint.mmdet_keys import from_mmdet
 
 
 def torchvision_state(name: str = "resnet50") -> dict[str, Tensor]:

@@ -14,8 +14,8 @@ from tests.helpers.small_datasets import read
 from vfnet_d2.cli.main import main
 from vfnet_d2.data.formats.opening import FORMATS, open_dataset
 from vfnet_d2.data.formats.write import write_dataset
-from vfnet_d2.data.shapes import SHAPES_CLASSES, ShapesConfig, make_shapes
-from vfnet_d2.engine.predictor import Predictor
+from vfnet_d2.inference.predictor import Predictor
+from vfnet_d2.shapes.dataset import SHAPES_CLASSES, ShapesConfig, make_shapes
 
 CHECKPOINT = Path(vfnet_d2.__file__).parent / "assets" / "vfnet_shapes.pth"
 MODEL = str(CHECKPOINT)

@@ -11,9 +11,9 @@ from PIL import Image
 
 import vfnet_d2
 from vfnet_d2.cli.main import main
-from vfnet_d2.data.shapes import render_image
-from vfnet_d2.data.shapes_config import SHAPES_CLASSES, ShapesConfig
-from vfnet_d2.engine.predictor import Predictor
+from vfnet_d2.inference.predictor import Predictor
+from vfnet_d2.shapes.config import SHAPES_CLASSES, ShapesConfig
+from vfnet_d2.shapes.dataset import render_image
 
 CHECKPOINT = str(Path(vfnet_d2.__file__).parent / "assets" / "vfnet_shapes.pth")
 MODEL = ["--weights", CHECKPOINT, "--config-file", "quick/vfnet_shapes", "--device", "cpu"]

@@ -20,7 +20,7 @@ from vfnet_d2.checkpoint.metadata import ENTRY
 from vfnet_d2.checkpoint.trained import trained_metadata
 from vfnet_d2.cli import train
 from vfnet_d2.cli.main import main
-from vfnet_d2.engine import finetune_job
+from vfnet_d2.finetune import job as finetune_job
 
 MODEL = ["--model", "quick/vfnet_shapes"]
 SMALL = ["--opts", "INPUT.MIN_SIZE_TRAIN", f"({SIZE},)", "INPUT.MIN_SIZE_TEST", str(SIZE)]

@@ -7,7 +7,7 @@ import make_drawings
 import pytest
 
 from vfnet_d2.cli.main import main
-from vfnet_d2.engine import finetune_job
+from vfnet_d2.finetune import job as finetune_job
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "vfnet_d2" / "assets" / "vfnet_shapes.pth"
 SMALL = ["INPUT.MIN_SIZE_TRAIN", "(96,)", "INPUT.MIN_SIZE_TEST", "96", "SOLVER.MAX_ITER", "2"]

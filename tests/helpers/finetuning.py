@@ -7,7 +7,7 @@ from detectron2.config import CfgNode
 
 from tests.helpers.coco_data import write_coco
 from tests.helpers.quick_model import quick_config
-from vfnet_d2.engine.training_data import TRAIN_NAME, VAL_NAME, find_training_data
+from vfnet_d2.finetune.data import TRAIN_NAME, VAL_NAME, find_training_data
 
 SIZE = 96
 # Four iterations of two images, with a validation and a checkpoint in the middle and at the end.

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from vfnet_d2.evaluation.oracle import columns_for
-from vfnet_d2.evaluation.oracle_report import METRICS, make_report
 from vfnet_d2.evaluation.ranking import describe_ranking
+from vfnet_d2.paper.oracle import columns_for
+from vfnet_d2.paper.oracle_report import METRICS, make_report
 
 # The paper's Table 1, FCOS+ATSS on COCO val2017.
 PAPER = [38.5, 39.2, 41.1, 43.5, 56.1, 56.3, 43.1, 58.1, 74.7, 67.4]

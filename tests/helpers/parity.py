@@ -15,7 +15,7 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 
 from tests.helpers.reference import LOSSES, Reference
-from vfnet_d2.modeling.structures import HeadOutputs
+from vfnet_d2.modeling.dense.structures import HeadOutputs
 
 # Relative; measured with the right network: 2.1e-7 and 5.9e-5.
 LOSS_RTOL = 1e-6

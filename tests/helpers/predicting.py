@@ -8,8 +8,8 @@ from detectron2.structures import Boxes, Instances
 from PIL import Image
 from scipy import ndimage
 
-from vfnet_d2.data.shapes import render_image
-from vfnet_d2.data.shapes_config import ShapesConfig
+from vfnet_d2.shapes.config import ShapesConfig
+from vfnet_d2.shapes.dataset import render_image
 
 
 def noise(width: int, height: int, seed: int = 1) -> np.ndarray:

@@ -13,7 +13,7 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
 from tests.helpers.fill_rule import filled
-from vfnet_d2.checkpoint.mmdet_keys import from_mmdet
+from vfnet_d2.checkpoint.convert.mmdet_keys import from_mmdet
 from vfnet_d2.model_zoo import get_config
 
 ROOT = Path(__file__).parents[2]

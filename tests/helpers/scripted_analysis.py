@@ -6,8 +6,8 @@ from typing import Any
 from detectron2.data import DatasetMapper
 from torch import nn
 
-from vfnet_d2.engine.oracle_analysis import analyse
-from vfnet_d2.engine.predictor import Predictor
+from vfnet_d2.inference.predictor import Predictor
+from vfnet_d2.paper.oracle_analysis import analyse
 
 # Images of 160 x 160 pixels: 5 x 5 cells of a scripted detector.
 SIZE = 160

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from vfnet_d2.losses.box import GIoULoss
 from vfnet_d2.losses.varifocal import VarifocalLoss
-from vfnet_d2.modeling.box_coders import LinearDistances
-from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
-from vfnet_d2.modeling.structures import Assignment, HeadOutputs
+from vfnet_d2.modeling.dense.box_coders import LinearDistances
+from vfnet_d2.modeling.dense.one_stage import OneStageDetector
+from vfnet_d2.modeling.dense.structures import Assignment, HeadOutputs
 
 NUM_CLASSES = 5
 STRIDE = 32

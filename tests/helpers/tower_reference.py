@@ -5,8 +5,8 @@ from torch import Tensor
 
 from tests.helpers.fill_rule import filled
 from tests.helpers.reference import DATA, Reference
-from vfnet_d2.checkpoint.architecture import architecture_of
-from vfnet_d2.checkpoint.pairs import Pair
+from vfnet_d2.checkpoint.convert.architecture import architecture_of
+from vfnet_d2.checkpoint.convert.pairs import Pair
 
 # Reference file and our config's stem, of the detectors with plain towers.
 TOWERS = {

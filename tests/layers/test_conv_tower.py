@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vfnet_d2.layers.conv_tower import ConvTower, conv_norm_relu
-from vfnet_d2.layers.modulated_deform_conv import ModulatedDeformConv2d
+from vfnet_d2.layers.deform.modulated_conv import ModulatedDeformConv2d
 
 
 def test_a_block_is_convolution_group_norm_and_relu() -> None:

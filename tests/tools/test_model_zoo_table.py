@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.test_config_twins import RESULTS_TABLE
 from vfnet_d2 import model_zoo
-from vfnet_d2.engine.complexity import count_parameters
+from vfnet_d2.modeling.complexity import count_parameters
 
 # Millions, of the reference: mmdet 3.3.0 with the corresponding configs
 REFERENCE_PARAMETERS = {

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-import vfnet_d2.engine.oracle_analysis
+import vfnet_d2.paper.oracle_analysis
 from tests.helpers.oracle_reports import table_1
 from tests.helpers.reference import ROOT
-from vfnet_d2.evaluation.oracle_report import format_report
+from vfnet_d2.paper.oracle_report import format_report
 
 
 def start(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[Any, ...]:
@@ -21,7 +21,7 @@ def start(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[Any, ...]:
         calls.append((config_file, opts, output, options))
         return table_1()
 
-    monkeypatch.setattr(vfnet_d2.engine.oracle_analysis, "analyse_config", analyse)
+    monkeypatch.setattr(vfnet_d2.paper.oracle_analysis, "analyse_config", analyse)
     monkeypatch.setattr(sys, "argv", ["oracle_analysis.py", *arguments])
     runpy.run_path(str(ROOT / "tools" / "oracle_analysis.py"), run_name="__main__")
     return calls[0]

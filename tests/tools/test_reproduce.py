@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import reproduce as tool
 
-from vfnet_d2.engine import reproduce
-from vfnet_d2.engine.reproduce_runs import Run, Settings
+from vfnet_d2.paper import reproduce
+from vfnet_d2.paper.reproduce_runs import Run, Settings
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from typing import Any
 
 from detectron2.checkpoint import DetectionCheckpointer
 
-from vfnet_d2.checkpoint.architecture import naming, shapes_of
+from vfnet_d2.checkpoint.convert.architecture import naming, shapes_of
+from vfnet_d2.checkpoint.convert.pairs import COUNTER, MMDET
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.files import contents_of, read_file
 from vfnet_d2.checkpoint.fit import (
@@ -23,7 +24,6 @@ from vfnet_d2.checkpoint.imagenet import (
     rename_imagenet,
 )
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
-from vfnet_d2.checkpoint.pairs import COUNTER, MMDET
 from vfnet_d2.checkpoint.pickles import check_pickle
 
 logger = logging.getLogger(__name__)

@@ -5,12 +5,12 @@ from typing import Any
 
 from torch import nn
 
-from vfnet_d2.checkpoint.architecture import model_name
-from vfnet_d2.checkpoint.backbones import Shapes, rows
+from vfnet_d2.checkpoint.convert.architecture import model_name
+from vfnet_d2.checkpoint.convert.backbones import Shapes, rows
+from vfnet_d2.checkpoint.convert.mmdet_keys import DETECTORS, LOOKALIKES, keys_of
+from vfnet_d2.checkpoint.convert.pairs import COUNTER
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.metadata import InputConvention, Metadata
-from vfnet_d2.checkpoint.mmdet_keys import DETECTORS, LOOKALIKES, keys_of
-from vfnet_d2.checkpoint.pairs import COUNTER
 
 CLASSES_KEYS = "MODEL.ONE_STAGE.NUM_CLASSES (YAML) or model.num_classes (LazyConfig)"
 INPUT_KEYS = (

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from vfnet_d2.checkpoint.architecture import shapes_of
-from vfnet_d2.checkpoint.backbones import Shapes, backbone_pairs, read_backbone
+from vfnet_d2.checkpoint.convert.architecture import shapes_of
+from vfnet_d2.checkpoint.convert.backbones import Shapes, backbone_pairs, read_backbone
+from vfnet_d2.checkpoint.convert.mmdet_keys import BACKBONE
+from vfnet_d2.checkpoint.convert.pairs import COUNTER
 from vfnet_d2.checkpoint.errors import CheckpointError
-from vfnet_d2.checkpoint.mmdet_keys import BACKBONE
-from vfnet_d2.checkpoint.pairs import COUNTER
 
 # What stands before every name of a backbone: nothing, mmpretrain's and DDP's.
 PREFIXES = ("module.", "backbone.")

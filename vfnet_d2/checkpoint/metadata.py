@@ -55,7 +55,7 @@ class Metadata(NamedTuple):
     """What is written into a converted file, or one of a training.
 
     Attributes:
-        architecture: see :class:`~vfnet_d2.checkpoint.architecture.Architecture`; its name.
+        architecture: see :class:`~vfnet_d2.checkpoint.convert.architecture.Architecture`; its name.
         detector: our meta-architecture.
         configs: shipped configs that fit.
         num_classes: of the classifier, also of one that was dropped.

@@ -12,11 +12,12 @@ from typing import Any
 import yaml
 from detectron2.config import CfgNode, get_cfg
 
-from vfnet_d2.checkpoint.architecture import configs_for, model_name, shapes_of
+from vfnet_d2.checkpoint.convert.architecture import model_name, shapes_of
+from vfnet_d2.checkpoint.convert.shipped import configs_for
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.metadata import ENTRY, InputConvention, Metadata
 from vfnet_d2.config import add_vfnet_config
-from vfnet_d2.modeling.meta_arch.one_stage import OneStageDetector
+from vfnet_d2.modeling.dense.one_stage import OneStageDetector
 
 # What a prediction depends on. Names of datasets and paths of the training are nobody's business.
 _SECTIONS = ("MODEL", "INPUT", "TEST")

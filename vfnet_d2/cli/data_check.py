@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_text(Path(arguments.json), json.dumps(_content(report), indent=1) + "\n")
     if arguments.pictures:
         # Imports what draws, and with it PyTorch.
-        from vfnet_d2.data.check.pictures import write_pictures
+        from vfnet_d2.visualization.datasets import write_pictures
 
         paths = write_pictures(report.splits, Path(arguments.pictures))
         print(f"Wrote into {arguments.pictures}: {', '.join(path.name for path in paths)}")

@@ -14,12 +14,12 @@ from vfnet_d2.cli.inference_options import (
 from vfnet_d2.data.formats.opening import FORMATS, open_dataset
 from vfnet_d2.data.formats.reader import FormatError
 from vfnet_d2.data.formats.register import register_dataset
-from vfnet_d2.data.shapes import register_shapes
-from vfnet_d2.engine.evaluate import ReportOptions, evaluate_files, evaluate_model
-from vfnet_d2.engine.predictor import Predictor
 from vfnet_d2.evaluation.report.coco_metrics import AUTO, EVALUATORS, METRICS
 from vfnet_d2.evaluation.report.data import ReportInputError
 from vfnet_d2.evaluation.report.page import show_percent, takeaways
+from vfnet_d2.evaluation.report.run import ReportOptions, evaluate_files, evaluate_model
+from vfnet_d2.inference.predictor import Predictor
+from vfnet_d2.shapes.dataset import register_shapes
 
 _DESCRIPTION = """\
 Evaluate a model, or detections that are there already, and write report.html and report.json: COCO

@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from vfnet_d2.engine.precision import AMP_PRECISIONS
 from vfnet_d2.layers.soft_nms import DECAYS
+from vfnet_d2.utils.precision import AMP_PRECISIONS
 
 # Of the options below, those that do nothing unless they are given.
 LOOKING = ("soft_nms", "tta", "tile", "amp")
@@ -50,7 +50,7 @@ def add_inference_options(parser: argparse.ArgumentParser) -> None:
 
 
 def inference_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The same as arguments of :class:`~vfnet_d2.engine.predictor.Predictor`."""
+    """The same as arguments of :class:`~vfnet_d2.inference.predictor.Predictor`."""
     return {
         "amp": arguments.amp,
         "soft_nms": arguments.soft_nms,

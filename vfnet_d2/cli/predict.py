@@ -10,11 +10,11 @@ from vfnet_d2.cli.inference_options import (
     inference_arguments,
     part,
 )
-from vfnet_d2.engine.media import find_sources
-from vfnet_d2.engine.prediction_pictures import PictureWriter
-from vfnet_d2.engine.prediction_run import run_prediction
-from vfnet_d2.engine.prediction_writers import WRITERS, OutputNames, PredictionWriter
-from vfnet_d2.engine.predictor import Predictor
+from vfnet_d2.inference.pictures import PictureWriter
+from vfnet_d2.inference.predictor import Predictor
+from vfnet_d2.inference.run import run_prediction
+from vfnet_d2.inference.sources import find_sources
+from vfnet_d2.inference.writers import WRITERS, OutputNames, PredictionWriter
 
 _DESCRIPTION = """\
 Detect objects, draw them, and write them to files. INPUT is an image, a folder, a pattern such as

@@ -9,19 +9,19 @@ import torch
 from torch.multiprocessing import ProcessRaisedException
 
 from vfnet_d2.cli.dataset_options import add_dataset_options
-from vfnet_d2.engine.finetune import BEST, TrainingOptions
-from vfnet_d2.engine.finetune_job import (
+from vfnet_d2.finetune.config import merge_options, starting_config
+from vfnet_d2.finetune.data import find_training_data
+from vfnet_d2.finetune.job import (
     Job,
     check_output,
     choose_gpus,
     complete_config,
     run_job,
 )
-from vfnet_d2.engine.precision import AMP_PRECISIONS
-from vfnet_d2.engine.recipe import Wishes, apply_recipe, make_recipe
-from vfnet_d2.engine.trackers import TRACKERS, check_trackers
-from vfnet_d2.engine.training_config import merge_options, starting_config
-from vfnet_d2.engine.training_data import find_training_data
+from vfnet_d2.finetune.recipe import Wishes, apply_recipe, make_recipe
+from vfnet_d2.finetune.trainer import BEST, TrainingOptions
+from vfnet_d2.training.hooks.trackers import TRACKERS, check_trackers
+from vfnet_d2.utils.precision import AMP_PRECISIONS
 
 _DESCRIPTION = """\
 Fine-tune a detector on a dataset. Format and splits of PATH are found by looking, and the data are

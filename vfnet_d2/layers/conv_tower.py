@@ -3,7 +3,7 @@
 from detectron2.layers import Conv2d, get_norm
 from torch import nn
 
-from vfnet_d2.layers.modulated_deform_conv import ModulatedDeformConv2d
+from vfnet_d2.layers.deform.modulated_conv import ModulatedDeformConv2d
 
 
 def conv_norm_relu(

@@ -3,19 +3,20 @@
 Importing any module of this folder registers every part first, in this one order.
 """
 
+# ruff: noqa: F401
 import vfnet_d2.losses.focal
 import vfnet_d2.losses.quality_focal
 import vfnet_d2.losses.varifocal
 import vfnet_d2.modeling.backbone.fpn
-import vfnet_d2.modeling.heads.reppoints_head
-import vfnet_d2.modeling.heads.tower_head
-import vfnet_d2.modeling.heads.vfnet_head
-import vfnet_d2.modeling.matchers.atss
-import vfnet_d2.modeling.matchers.fovea
-import vfnet_d2.modeling.matchers.max_iou
-import vfnet_d2.modeling.matchers.point
-import vfnet_d2.modeling.meta_arch.atss
-import vfnet_d2.modeling.meta_arch.foveabox
-import vfnet_d2.modeling.meta_arch.reppoints
-import vfnet_d2.modeling.meta_arch.retinanet
-import vfnet_d2.modeling.meta_arch.vfnet  # noqa: F401
+import vfnet_d2.modeling.dense.detectors.atss
+import vfnet_d2.modeling.dense.detectors.foveabox
+import vfnet_d2.modeling.dense.detectors.reppoints
+import vfnet_d2.modeling.dense.detectors.retinanet
+import vfnet_d2.modeling.dense.detectors.vfnet
+import vfnet_d2.modeling.dense.heads.reppoints_head
+import vfnet_d2.modeling.dense.heads.tower_head
+import vfnet_d2.modeling.dense.heads.vfnet_head
+import vfnet_d2.modeling.dense.matchers.atss
+import vfnet_d2.modeling.dense.matchers.fovea
+import vfnet_d2.modeling.dense.matchers.max_iou
+import vfnet_d2.modeling.dense.matchers.point

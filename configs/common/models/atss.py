@@ -4,9 +4,9 @@ from detectron2.config import LazyCall as L
 from omegaconf import DictConfig
 
 from vfnet_d2.losses.box import GIoULoss
-from vfnet_d2.modeling.box_coders import CentreSizeDeltas, LogDistances
-from vfnet_d2.modeling.matchers.atss import ATSSMatcher
-from vfnet_d2.modeling.meta_arch.atss import ATSS, FCOSATSS
+from vfnet_d2.modeling.dense.box_coders import CentreSizeDeltas, LogDistances
+from vfnet_d2.modeling.dense.detectors.atss import ATSS, FCOSATSS
+from vfnet_d2.modeling.dense.matchers.atss import ATSSMatcher
 
 from .tower import STRIDES, tower_detector
 

@@ -4,9 +4,9 @@ from detectron2.config import LazyCall as L
 from omegaconf import DictConfig
 
 from vfnet_d2.losses.box import SmoothL1Loss
-from vfnet_d2.modeling.box_coders import LogDistances
-from vfnet_d2.modeling.matchers.fovea import FoveaMatcher
-from vfnet_d2.modeling.meta_arch.foveabox import FoveaBox
+from vfnet_d2.modeling.dense.box_coders import LogDistances
+from vfnet_d2.modeling.dense.detectors.foveabox import FoveaBox
+from vfnet_d2.modeling.dense.matchers.fovea import FoveaMatcher
 
 from .tower import STRIDES, plain, tower_detector
 

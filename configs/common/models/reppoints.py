@@ -8,11 +8,11 @@ from vfnet_d2.losses.box import SmoothL1Loss
 from vfnet_d2.losses.focal import FocalLoss
 from vfnet_d2.modeling.backbone.fpn import build_fpn
 from vfnet_d2.modeling.backbone.resnet import build_resnet
-from vfnet_d2.modeling.box_coders import CornerOffsets
-from vfnet_d2.modeling.heads.reppoints_head import RepPointsHead
-from vfnet_d2.modeling.matchers.max_iou import MaxIoUMatcher
-from vfnet_d2.modeling.matchers.point import PointMatcher
-from vfnet_d2.modeling.meta_arch.reppoints import RepPoints
+from vfnet_d2.modeling.dense.box_coders import CornerOffsets
+from vfnet_d2.modeling.dense.detectors.reppoints import RepPoints
+from vfnet_d2.modeling.dense.heads.reppoints_head import RepPointsHead
+from vfnet_d2.modeling.dense.matchers.max_iou import MaxIoUMatcher
+from vfnet_d2.modeling.dense.matchers.point import PointMatcher
 
 
 def reppoints() -> DictConfig:

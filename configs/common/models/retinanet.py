@@ -4,9 +4,9 @@ from detectron2.config import LazyCall as L
 from omegaconf import DictConfig
 
 from vfnet_d2.losses.box import SmoothL1Loss
-from vfnet_d2.modeling.box_coders import CentreSizeDeltas
-from vfnet_d2.modeling.matchers.max_iou import MaxIoUMatcher
-from vfnet_d2.modeling.meta_arch.retinanet import OneStageRetinaNet
+from vfnet_d2.modeling.dense.box_coders import CentreSizeDeltas
+from vfnet_d2.modeling.dense.detectors.retinanet import OneStageRetinaNet
+from vfnet_d2.modeling.dense.matchers.max_iou import MaxIoUMatcher
 
 from .tower import STRIDES, plain, tower_detector
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from vfnet_d2.losses.focal import FocalLoss
 from vfnet_d2.modeling.backbone.fpn import build_fpn
 from vfnet_d2.modeling.backbone.resnet import build_resnet
-from vfnet_d2.modeling.heads.tower_head import TowerHead
+from vfnet_d2.modeling.dense.heads.tower_head import TowerHead
 
 STRIDES = (8, 16, 32, 64, 128)
 

@@ -11,10 +11,10 @@ from vfnet_d2.losses.varifocal import VarifocalLoss
 from vfnet_d2.modeling.backbone.fpn import build_fpn
 from vfnet_d2.modeling.backbone.res2net import build_res2net
 from vfnet_d2.modeling.backbone.resnet import build_resnet
-from vfnet_d2.modeling.box_coders import LinearDistances
-from vfnet_d2.modeling.heads.vfnet_head import VFNetHead
-from vfnet_d2.modeling.matchers.atss import ATSSMatcher
-from vfnet_d2.modeling.meta_arch.vfnet import VFNet
+from vfnet_d2.modeling.dense.box_coders import LinearDistances
+from vfnet_d2.modeling.dense.detectors.vfnet import VFNet
+from vfnet_d2.modeling.dense.heads.vfnet_head import VFNetHead
+from vfnet_d2.modeling.dense.matchers.atss import ATSSMatcher
 
 
 def vfnet(*, bottom_up: DictConfig, num_classes: int = 80, channels: int = 256) -> DictConfig:

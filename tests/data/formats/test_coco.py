@@ -9,7 +9,7 @@ from detectron2.data.datasets import load_coco_json
 from tests.helpers.small_datasets import read, save_image, write_files
 from vfnet_d2.data.formats.coco import CocoReader
 from vfnet_d2.data.formats.opening import open_dataset, open_splits
-from vfnet_d2.data.shapes import ShapesConfig, make_shapes
+from vfnet_d2.shapes.dataset import ShapesConfig, make_shapes
 
 
 def content(**changes: Any) -> dict[str, Any]:

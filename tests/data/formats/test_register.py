@@ -13,13 +13,13 @@ from detectron2.structures import Boxes, Instances
 
 from tests.helpers.log_lines import log_lines
 from tests.helpers.small_datasets import read, save_image, write_files
-from vfnet_d2.data.dataset import load_dataset
 from vfnet_d2.data.formats.opening import FORMATS, open_dataset
 from vfnet_d2.data.formats.reader import FormatError
 from vfnet_d2.data.formats.register import register_dataset
 from vfnet_d2.data.formats.write import write_dataset
-from vfnet_d2.data.shapes import SHAPES_CLASSES, ShapesConfig, make_shapes
+from vfnet_d2.data.loading import load_dataset
 from vfnet_d2.evaluation.coco import build_coco_evaluator
+from vfnet_d2.shapes.dataset import SHAPES_CLASSES, ShapesConfig, make_shapes
 
 NAME = "dataset_of_the_register_test"
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from tests.helpers.small_model import small_config
 from vfnet_d2.layers.batch_norm import FixedStatsBatchNorm2d
-from vfnet_d2.layers.modulated_deform_conv import ModulatedDeformConv2d
+from vfnet_d2.layers.deform.modulated_conv import ModulatedDeformConv2d
 from vfnet_d2.modeling.backbone.fpn import build_fpn
 from vfnet_d2.modeling.backbone.resnet import build_resnet
 

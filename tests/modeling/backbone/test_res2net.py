@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vfnet_d2.layers.batch_norm import FixedStatsBatchNorm2d
-from vfnet_d2.layers.modulated_deform_conv import ModulatedDeformConv2d
+from vfnet_d2.layers.deform.modulated_conv import ModulatedDeformConv2d
 from vfnet_d2.modeling.backbone.res2net import build_res2net
 
 STAGES = ("stem", "res2", "res3", "res4", "res5")

@@ -5,9 +5,9 @@ import torch
 import torchvision
 from torch import nn
 
-from vfnet_d2.checkpoint.mmdet_keys import from_mmdet
+from vfnet_d2.checkpoint.convert.mmdet_keys import from_mmdet
 from vfnet_d2.layers.batch_norm import FixedStatsBatchNorm2d
-from vfnet_d2.layers.modulated_deform_conv import ModulatedDeformConv2d
+from vfnet_d2.layers.deform.modulated_conv import ModulatedDeformConv2d
 from vfnet_d2.modeling.backbone.resnet import build_resnet
 
 STAGES = ("stem", "res2", "res3", "res4", "res5")

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vfnet_d2.evaluation.files import replacing
 from vfnet_d2.evaluation.report.gallery import without_pictures
 from vfnet_d2.evaluation.report.page import render_page
+from vfnet_d2.utils.files import replacing
 
 
 def write_report(report: Mapping[str, Any], folder: Path) -> list[Path]:

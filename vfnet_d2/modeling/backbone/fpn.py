@@ -9,9 +9,9 @@ from detectron2.modeling.backbone.fpn import FPN, LastLevelP6P7
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vfnet_d2.components import lookup_name
 from vfnet_d2.modeling.backbone.res2net import build_res2net
 from vfnet_d2.modeling.backbone.resnet import build_resnet
+from vfnet_d2.utils.registry import lookup_name
 
 
 class TopLevels(LastLevelP6P7):

@@ -9,7 +9,7 @@ from detectron2.modeling.backbone.resnet import ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vfnet_d2.layers.modulated_deform_conv import ModulatedDeformConv2d
+from vfnet_d2.layers.deform.modulated_conv import ModulatedDeformConv2d
 from vfnet_d2.modeling.backbone.resnet import (
     BLOCKS_PER_STAGE,
     RIGID,

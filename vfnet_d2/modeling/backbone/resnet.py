@@ -8,7 +8,7 @@ from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, Bottlenec
 from torch import nn
 
 from vfnet_d2.layers.batch_norm import FixedStatsBatchNorm2d
-from vfnet_d2.layers.modulated_deform_conv import ModulatedDeformConv2d
+from vfnet_d2.layers.deform.modulated_conv import ModulatedDeformConv2d
 
 Norm = str | Callable[[int], nn.Module]
 

@@ -1,0 +1,228 @@
+"""Tests of vfnet_d2.finetune.trainer, and of what it shares with the plain trainer."""
+
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from detectron2.engine import HookBase
+from detectron2.utils.env import seed_all_rng
+from detectron2.utils.events import EventStorage
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.helpers.coco_data import CLASSES
+from tests.helpers.finetuning import register_training_data, training_config
+from tests.helpers.log_lines import log_lines
+from vfnet_d2.checkpoint.metadata import ENTRY
+from vfnet_d2.finetune.trainer import FineTuner, TrainingOptions
+from vfnet_d2.training.from_yaml import Trainer
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The datasets of all trainings here."""
+    register_training_data(tmp_path_factory.mktemp("data"))
+
+
+def tuner(output: Path, options: TrainingOptions | None = None, **changes: Any) -> FineTuner:
+    output.mkdir(parents=True, exist_ok=True)
+    seed_all_rng(5)
+    return FineTuner(training_config(output, **changes), options=options or TrainingOptions())
+
+
+def read(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=True)
+
+
+class Losses(HookBase):
+    """Collects the loss of each iteration."""
+
+    def __init__(self) -> None:
+        self.found: list[float] = []
+
+    def after_step(self) -> None:
+        """See HookBase."""
+        self.found.append(self.trainer.storage.latest()["total_loss"][0])
+
+
+class Weights(HookBase):
+    """Collects the classifier of each iteration."""
+
+    def __init__(self) -> None:
+        self.found: list[torch.Tensor] = []
+
+    def after_step(self) -> None:
+        """See HookBase."""
+        self.found.append(self.trainer.model.head.cls_pred.weight.detach().clone())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
+    """Output folder and losses of a training with default options."""
+    output = tmp_path_factory.mktemp("finished")
+    trainer, losses = tuner(output), Losses()
+    trainer.register_hooks([losses])
+    trainer.resume_or_load(resume=False)
+    trainer.train()
+    return output, losses.found
+
+
+def test_the_plain_trainer_has_the_same_losses(
+    finished: tuple[Path, list[float]], tmp_path: Path
+) -> None:
+    seed_all_rng(5)
+    trainer, losses = Trainer(training_config(tmp_path)), Losses()
+    trainer.register_hooks([losses])
+    trainer.resume_or_load(resume=False)
+    trainer.train()
+    assert len(losses.found) == 4
+    assert losses.found == finished[1]
+
+
+def test_checkpoints_tell_classes_and_config(finished: tuple[Path, list[float]]) -> None:
+    entry = read(finished[0] / "model_final.pth")[ENTRY]
+    assert entry["class_names"] == list(CLASSES)
+    assert "MIN_SIZE_TEST: 96" in entry["config"]
+
+
+def test_a_picture_shows_the_first_batch(finished: tuple[Path, list[float]]) -> None:
+    with Image.open(finished[0] / "train_batch.png") as picture:
+        # Two images of 96 pixels, twice as large, with a margin between them.
+        assert picture.size == (2 * 2 * 96 + 6, 2 * 96)
+
+
+def test_tensorboard_has_scalars_and_validation_pictures(
+    finished: tuple[Path, list[float]],
+) -> None:
+    events = EventAccumulator(str(finished[0]))
+    events.Reload()
+    assert "total_loss" in events.Tags()["scalars"]
+    assert sorted(events.Tags()["images"]) == [f"validation/{number}" for number in range(3)]
+    # After two and after four iterations.
+    assert len(events.Images("validation/0")) == 2
+
+
+def test_validations_are_written_down(finished: tuple[Path, list[float]]) -> None:
+    entries = json.loads((finished[0] / "validations.json").read_text())
+    assert [entry["iterations"] for entry in entries] == [2, 4]
+
+
+@pytest.fixture
+def validated(monkeypatch: pytest.MonkeyPatch) -> list[torch.nn.Module]:
+    """Models of the validations, whose APs are 10, 30, 20, 25 and 40."""
+    models: list[torch.nn.Module] = []
+    script = iter([10.0, 30.0, 20.0, 25.0, 40.0])
+
+    def test(cfg: Any, model: torch.nn.Module) -> dict[str, Any]:
+        models.append(model)
+        return {"bbox": {"AP": next(script)}}
+
+    monkeypatch.setattr(FineTuner, "test", staticmethod(test))
+    return models
+
+
+def test_a_validation_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aps = iter([12.345, 12.3, math.nan, 20.0])
+
+    def test(cfg: Any, model: torch.nn.Module) -> dict[str, Any]:
+        print("pycocotools prints its table and how long it took")
+        return {"bbox": {"AP": next(aps)}}
+
+    monkeypatch.setattr(FineTuner, "test", staticmethod(test))
+    trainer = tuner(tmp_path, TEST__EVAL_PERIOD=1)
+    trainer.resume_or_load(resume=False)
+    with log_lines("vfnet_d2.finetune.trainer", level=logging.INFO) as lines:
+        trainer.train()
+    assert [line for line in lines if "Validation" in line] == [
+        "INFO Validation after iteration 1: AP 12.35, the best so far",
+        "INFO Validation after iteration 2: AP 12.30",
+        "INFO Validation after iteration 3: no AP, since nothing was detected",
+        "INFO Validation after iteration 4: AP 20.00, the best so far",
+    ]
+    assert "pycocotools" not in capsys.readouterr().out
+
+
+def test_patience_ends_the_training_and_the_best_weights_stay(
+    validated: list, tmp_path: Path
+) -> None:
+    changes = {"SOLVER__MAX_ITER": 9, "TEST__EVAL_PERIOD": 1, "SOLVER__CHECKPOINT_PERIOD": 1}
+    trainer, weights = tuner(tmp_path, TrainingOptions(patience=2), **changes), Weights()
+    trainer.register_hooks([weights])
+    trainer.train()
+    # APs 10, 30, 20, 25: the second is best, and the two after it are not better.
+    assert len(validated) == 4
+    best, final = read(tmp_path / "model_best.pth"), read(tmp_path / "model_final.pth")
+    assert (best["iteration"], final["iteration"]) == (1, 3)
+    assert (tmp_path / "last_checkpoint").read_text() == "model_final.pth"
+    weight = "head.cls_pred.weight"
+    assert torch.equal(best["model"][weight], weights.found[1])
+    assert not torch.equal(best["model"][weight], final["model"][weight])
+    assert best[ENTRY]["class_names"] == list(CLASSES)
+    assert "trainer" not in best
+
+
+def test_the_average_is_validated_and_saved(validated: list, tmp_path: Path) -> None:
+    trainer = tuner(tmp_path, TrainingOptions(ema=True))
+    trainer.train()
+    assert trainer.ema is not None
+    assert all(model is trainer.ema.module for model in validated)
+    assert trainer.ema.n_averaged == 4
+    average = dict(trainer.ema.module.state_dict())
+    name = "head.cls_pred.weight"
+    final, averaged = (read(tmp_path / f"model_final{x}.pth")["model"] for x in ("", "_ema"))
+    assert torch.equal(averaged[name], average[name])
+    assert not torch.equal(final[name], average[name])
+
+
+def test_resuming_goes_on_where_it_ended(validated: list, tmp_path: Path) -> None:
+    options = TrainingOptions(ema=True)
+    tuner(tmp_path, options, SOLVER__MAX_ITER=2).train()
+    trainer = tuner(tmp_path, options)
+    trainer.resume_or_load(resume=True)
+    assert trainer.start_iter == 2
+    saved = read(tmp_path / "model_final.pth")
+    model = trainer.model.state_dict()
+    assert all(torch.equal(model[name], value) for name, value in saved["model"].items())
+    trainer.train()
+    assert trainer.ema is not None
+    assert trainer.ema.n_averaged == 4
+    assert trainer.history.entries == [(2, 10.0), (4, 30.0)]
+
+
+def test_checkpoints_without_metadata_and_average_can_be_resumed(
+    validated: list, tmp_path: Path
+) -> None:
+    tuner(tmp_path, SOLVER__MAX_ITER=2).train()
+    path = tmp_path / "model_final.pth"
+    old = read(path)
+    del old[ENTRY]
+    torch.save(old, path)
+    trainer = tuner(tmp_path, TrainingOptions(ema=True))
+    trainer.resume_or_load(resume=True)
+    assert trainer.start_iter == 2
+    assert trainer.ema is not None
+    averaged = trainer.ema.module.state_dict()
+    assert all(torch.equal(averaged[name], value) for name, value in old["model"].items())
+
+
+@pytest.mark.parametrize("amp", [False, True])
+def test_accumulation_takes_as_many_batches_a_step(amp: bool, tmp_path: Path) -> None:
+    options = TrainingOptions(accumulate=3, clip_norm=0.01)
+    changes = {"SOLVER__AMP__ENABLED": amp, "SOLVER__AMP__PRECISION": "bfloat16"}
+    trainer = tuner(tmp_path, options, **changes)
+    sizes: list[int] = []
+    trainer.model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    before = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+    with EventStorage():
+        trainer.run_step()
+    assert sizes == [2, 2, 2]
+    parameters = list(trainer.model.parameters())
+    norms = [parameter.grad.norm() for parameter in parameters if parameter.grad is not None]
+    assert float(torch.stack(norms).norm()) == pytest.approx(0.01, rel=1e-3)
+    assert not all(map(torch.equal, before, parameters))

@@ -1,8 +1,0 @@
-"""Tests of vfnet_d2.modeling.matchers.registry."""
-
-from vfnet_d2.modeling.matchers.atss import ATSSMatcher
-from vfnet_d2.modeling.matchers.registry import MATCHER_REGISTRY
-
-
-def test_atss_is_registered() -> None:
-    assert MATCHER_REGISTRY.get("ATSSMatcher") is ATSSMatcher

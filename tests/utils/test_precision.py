@@ -1,0 +1,31 @@
+"""Tests of vfnet_d2.utils.precision."""
+
+import pytest
+import torch
+
+from vfnet_d2.utils.precision import AMP_PRECISIONS, PRECISIONS, cpu_multiplies_bfloat16
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, True),
+        ({"amx_bf16": True}, True),
+        ({"avx512_bf16": False, "avx512_f": True}, False),
+        ({}, False),
+    ],
+)
+def test_a_cpu_says_whether_it_multiplies_bfloat16(
+    capabilities: dict[str, bool], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert cpu_multiplies_bfloat16() is expected
+
+
+def test_a_torch_that_does_not_know_says_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert cpu_multiplies_bfloat16() is False
+
+
+def test_command_lines_and_configs_name_the_same_precisions() -> None:
+    assert set(AMP_PRECISIONS.values()) == set(PRECISIONS)

@@ -1,0 +1,36 @@
+"""Checkpoints of a training that say which model and classes they are of."""
+
+from collections.abc import Sequence
+
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+
+from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
+from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
+from vfnet_d2.checkpoint.trained import SavedMetadata, trained_metadata
+from vfnet_d2.modeling.dense.one_stage import OneStageDetector
+
+
+def save_metadata(
+    checkpointer: CheckedCheckpointer, *, dataset_names: Sequence[str], cfg: CfgNode | None = None
+) -> Metadata | None:
+    """Make a checkpointer write metadata into every file.
+
+    Args:
+        checkpointer: of the model in training.
+        dataset_names: training sets, loaded before; the first one names the classes.
+        cfg: the YAML config of the training, if there is one.
+
+    Returns:
+        what is written; None for models that are not of this project, which get nothing.
+    """
+    model = checkpointer.model
+    if not isinstance(model, OneStageDetector):
+        return None
+    names: Sequence[str] = MetadataCatalog.get(dataset_names[0]).get("thing_classes") or []
+    if len(names) != model.num_classes:
+        # Datasets need not name their classes; predictions count them then.
+        names = [str(index) for index in range(model.num_classes)]
+    metadata = trained_metadata(model, class_names=names, cfg=cfg)
+    checkpointer.add_checkpointable(ENTRY, SavedMetadata(metadata))
+    return metadata

@@ -1,1 +1,0 @@
-"""Running the models: trainers for both config systems, checks, command line."""

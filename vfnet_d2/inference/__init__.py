@@ -1,0 +1,1 @@
+"""From images, videos and folders to detections."""

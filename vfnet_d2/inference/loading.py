@@ -1,0 +1,191 @@
+"""Models with their weights, from a config file or from what the checkpoint says about itself."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from detectron2.config import CfgNode, LazyConfig, get_cfg, instantiate
+from detectron2.data import DatasetMapper, MetadataCatalog
+from detectron2.modeling import build_model
+from torch import Tensor, nn
+
+from vfnet_d2.checkpoint.checkpointer import DETECTRON2_SUFFIXES, CheckedCheckpointer
+from vfnet_d2.checkpoint.convert.architecture import architecture_of, naming, shapes_of
+from vfnet_d2.checkpoint.convert.pairs import MMDET
+from vfnet_d2.checkpoint.convert.shipped import configs_for
+from vfnet_d2.checkpoint.errors import CheckpointError
+from vfnet_d2.checkpoint.files import contents_of, read_file
+from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
+from vfnet_d2.checkpoint.trained import config_from_text
+from vfnet_d2.config import add_vfnet_config
+from vfnet_d2.model_zoo import available_configs, config_file, get_config
+from vfnet_d2.shapes.config import SHAPES_CLASSES
+from vfnet_d2.shapes.dataset import SHAPES_SPLITS
+from vfnet_d2.utils.system import available_device, default_device
+
+
+class TrainedModel(NamedTuple):
+    """A model and the preprocessing of its test set.
+
+    Attributes:
+        model: with its weights.
+        mapper: makes a model input of a dataset dict with "file_name".
+        test_datasets: names of the config's test sets.
+        class_names: K names; numbers from 0 where nobody knows any.
+    """
+
+    model: nn.Module
+    mapper: Any
+    test_datasets: list[str]
+    class_names: list[str]
+
+
+def model_of_config(config: str, opts: Sequence[str] = (), *, weights: str = "") -> TrainedModel:
+    """Build the model of a YAML or LazyConfig file and load its weights.
+
+    Args:
+        config: path of the config.
+        opts: overrides in the config's system.
+        weights: of the model; "" for those that the config or its overrides name.
+
+    Raises:
+        FileNotFoundError: no such config or weights.
+        CheckpointError: the weights do not fit.
+    """
+    if not os.path.isfile(config):
+        raise FileNotFoundError(f"config {config} does not exist")
+    if not config.endswith(".py"):
+        cfg = add_vfnet_config(get_cfg())
+        cfg.merge_from_file(config)
+        cfg.merge_from_list(list(opts))
+        return _model_of_node(cfg, weights)
+    lazy = LazyConfig.apply_overrides(LazyConfig.load(config), list(opts))
+    model = instantiate(lazy.model).to(available_device(lazy.train.device))
+    mapper = instantiate(lazy.dataloader.test.mapper)
+    names = lazy.dataloader.test.dataset.names
+    names = [names] if isinstance(names, str) else list(names)
+    CheckedCheckpointer(model).load_for_evaluation(weights or lazy.train.init_checkpoint)
+    return TrainedModel(model, mapper, names, _class_names(model, names))
+
+
+def _model_of_node(cfg: CfgNode, weights: str) -> TrainedModel:
+    cfg.MODEL.DEVICE = available_device(cfg.MODEL.DEVICE)
+    model = build_model(cfg)
+    CheckedCheckpointer(model).load_for_evaluation(weights or cfg.MODEL.WEIGHTS)
+    names = list(cfg.DATASETS.TEST)
+    mapper = DatasetMapper(cfg, is_train=False)
+    return TrainedModel(model, mapper, names, _class_names(model, names))
+
+
+def _class_names(model: nn.Module, test_datasets: Sequence[str]) -> list[str]:
+    """Names of the first test set, if they are as many as the model has classes."""
+    count = int(getattr(model, "num_classes", 0))
+    names: Sequence[str] = []
+    if test_datasets:
+        known = MetadataCatalog.get(test_datasets[0]).get("thing_classes", [])
+        names = SHAPES_CLASSES if test_datasets[0] in SHAPES_SPLITS else known
+    return list(names) if len(names) == count else [str(index) for index in range(count)]
+
+
+def model_of_checkpoint(
+    weights: str | Path, *, config: str | Path | None = None, device: str | None = None
+) -> TrainedModel:
+    """Build the model that a checkpoint is of, and load it.
+
+    Args:
+        weights: file of the weights.
+        config: of the model: a file, or a name of the model zoo. None takes what the checkpoint
+            says about itself, as those of ``tools/convert_checkpoint.py`` and of trainings do.
+        device: such as "cpu" or "cuda:1"; None for a GPU where there is one.
+
+    Raises:
+        FileNotFoundError: no such weights or config.
+        CheckpointError: the checkpoint does not say its config, or does not fit the one given.
+        ValueError: no such config.
+    """
+    device = device or default_device()
+    metadata, state = read_metadata(weights)
+    if config is not None:
+        trained = model_of_config(*_named(str(config), device), weights=str(weights))
+    elif metadata is None:
+        raise CheckpointError(without_config(weights, state))
+    else:
+        cfg = config_of(metadata, weights)
+        cfg.MODEL.DEVICE = device
+        trained = _model_of_node(cfg, str(weights))
+    if metadata is not None and metadata.class_names:
+        trained = trained._replace(class_names=metadata.class_names)
+    return trained
+
+
+def read_metadata(weights: str | Path) -> tuple[Metadata | None, dict[str, Tensor]]:
+    """Read what a checkpoint says about itself, and its tensors; of Detectron2's files nothing.
+
+    Raises:
+        FileNotFoundError: no such file.
+        CheckpointError: it cannot be read, or is of mmdet.
+    """
+    if str(weights).endswith(DETECTRON2_SUFFIXES):
+        return None, {}
+    contents = contents_of(read_file(weights), weights)
+    if naming(shapes_of(contents.state)) == MMDET:
+        raise CheckpointError(
+            f"{weights} is a checkpoint of mmdet. Convert it once, then use the result: "
+            f"tools/convert_checkpoint.py {weights} OUT.pth"
+        )
+    entry = contents.rest.get(ENTRY)
+    return None if entry is None else Metadata.from_dict(entry, weights), contents.state
+
+
+def _named(config: str, device: str) -> tuple[str, list[str]]:
+    """Path of a config file or of a config of the model zoo, and the overrides of the device."""
+    path = config if config.endswith((".py", ".yaml", ".yml")) else config_file(config)
+    key = ["train.device={}"] if path.endswith(".py") else ["MODEL.DEVICE", "{}"]
+    return path, [part.format(device) for part in key]
+
+
+def config_of(metadata: Metadata, weights: str | Path) -> CfgNode:
+    """Return the config that a checkpoint names or holds, with its classes and input convention.
+
+    Args:
+        metadata: of the checkpoint.
+        weights: its file, for messages.
+
+    Raises:
+        CheckpointError: it names none that is shipped.
+    """
+    if metadata.config is not None:
+        return config_from_text(metadata.config, weights)
+    shipped = [name for name in metadata.configs if name in available_configs()]
+    if not shipped:
+        raise CheckpointError(
+            f"{weights} is of {metadata.architecture}, of which no config is shipped here. Pass "
+            f"the config of its training: {_HOW}"
+        )
+    cfg = get_config(shipped[0])
+    convention = metadata.input_convention
+    cfg.INPUT.FORMAT = convention.input_format
+    cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = (
+        list(convention.pixel_mean),
+        list(convention.pixel_std),
+    )
+    if metadata.num_classes is not None:
+        cfg.MODEL.ONE_STAGE.NUM_CLASSES = metadata.num_classes
+    return cfg
+
+
+_HOW = "Predictor(weights, config=FILE_OR_NAME), or --config-file FILE_OR_NAME"
+
+
+def without_config(weights: str | Path, state: dict[str, Any]) -> str:
+    """Say which config to pass for a checkpoint that says nothing about itself."""
+    try:
+        fitting = configs_for(architecture_of(shapes_of(state)).name)
+    except CheckpointError:
+        fitting = []
+    found = f" Its tensors fit these shipped ones: {', '.join(fitting)}." if fitting else ""
+    return (
+        f"{weights} does not say which config it belongs to. Pass the one it was trained with, as "
+        f"a file or a name such as quick/vfnet_shapes: {_HOW}.{found}"
+    )

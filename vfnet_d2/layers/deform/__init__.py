@@ -1,0 +1,1 @@
+"""Deformable and star convolutions, and their implementations."""

@@ -1,0 +1,84 @@
+"""Parameters and operations of a detector."""
+
+from math import prod
+from typing import Any
+
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch import Tensor, nn
+
+from vfnet_d2.layers.deform.star_conv import StarConv2d
+
+# What a normalisation layer stores beside its weight and bias.
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return the number of weights, those of frozen layers included.
+
+    Detectron2 turns the weights of frozen norms into buffers, so statistics are left out by name.
+
+    Args:
+        model: a detector, which keeps nothing but weights and statistics in its state.
+    """
+    state = model.state_dict().items()
+    return sum(value.numel() for name, value in state if not name.endswith(STATISTICS))
+
+
+def count_flops(model: nn.Module, height: int, width: int) -> int:
+    """Return the multiply-adds of backbone, pyramid and head for one image.
+
+    Counted as fvcore does: a multiply-add is one, norms included, activations and sums left out.
+    The network is run once on an empty image.
+
+    Args:
+        model: a detector on the CPU; it is put into evaluation mode, and its star convolutions are
+            set to the implementation that is one operation.
+        height: of the padded image, a multiple of 32.
+        width: likewise.
+    """
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, StarConv2d):
+            module.implementation = "torchvision"
+    analysis = FlopCountAnalysis(_Network(model), torch.zeros(1, 3, height, width))
+    analysis.set_op_handle("torchvision::deform_conv2d", deform_conv_flops)
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    with torch.no_grad():
+        return int(analysis.total())
+
+
+class _Network(nn.Module):
+    """The part of a detector that is the same for every image of a size."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.in_features = list(model.head_in_features)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        model: Any = self.model
+        features = model.backbone(image)
+        outputs = model.head([features[name] for name in self.in_features])
+        # What reaches no output is left out of the trace.
+        levels = [*outputs.logits, *(level for stage in outputs.boxes for level in stage)]
+        return (*levels, *(outputs.quality or []))
+
+
+def deform_conv_flops(inputs: list[Any], outputs: list[Any]) -> int:
+    """Multiply-adds of ``torchvision.ops.deform_conv2d``, a handler for fvcore.
+
+    Those of a plain convolution, and for each sample four for the bilinear interpolation, as fvcore
+    counts ``grid_sample``. A modulated one multiplies each sample by its mask.
+
+    Args:
+        inputs: of the operation: image (N, C, H, W), weight (O, C / groups, h, w), offsets, mask,
+            ..., the last of them whether there is a mask.
+        outputs: (N, O, H', W').
+    """
+    image, weight = (value.type().sizes() for value in inputs[:2])
+    result = outputs[0].type().sizes()
+    places = result[0] * prod(result[2:])
+    samples = places * image[1] * prod(weight[2:])
+    use_mask = bool(inputs[-1].toIValue())
+    return places * prod(weight) + samples * (5 if use_mask else 4)

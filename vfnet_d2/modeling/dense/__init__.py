@@ -1,0 +1,1 @@
+"""Dense one-stage detectors: the template and its parts."""

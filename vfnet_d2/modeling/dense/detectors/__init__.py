@@ -1,0 +1,1 @@
+"""Detectors made from the template."""

@@ -1,0 +1,250 @@
+"""The template of a dense one-stage detector: a head, a matcher, losses, post-processing.
+
+A detector is made by plugging parts in; a subclass exists only where a hook differs
+(the methods marked "Hook").
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import Backbone
+from detectron2.modeling.meta_arch.dense_detector import DenseDetector
+from detectron2.structures import Boxes, ImageList, Instances
+from torch import Tensor, nn
+
+from vfnet_d2.layers.deform.modulated_conv import set_deform_conv
+from vfnet_d2.layers.folded_conv import set_fold_norms
+from vfnet_d2.layers.memory_format import check_memory_format, lay_out
+from vfnet_d2.layers.reduce_mean import reduce_mean
+from vfnet_d2.losses.box import BoxLoss
+from vfnet_d2.losses.registry import ClassificationLoss
+from vfnet_d2.modeling.dense.matchers.registry import Matcher
+from vfnet_d2.modeling.dense.parts import parts_from_config
+from vfnet_d2.modeling.dense.postprocess import CANDIDATE_SELECTORS, detect
+from vfnet_d2.modeling.dense.stages import (
+    box_losses,
+    class_targets,
+    flatten,
+    match_stage,
+    quality_loss,
+    stage_deltas,
+)
+from vfnet_d2.modeling.dense.structures import Assignment, Deltas, HeadOutputs, Matches
+from vfnet_d2.modeling.dense.suppression import ClasswiseNMS, Suppression
+from vfnet_d2.modeling.dense.targets import MIN_IOU, centerness, check_targets, count_positives
+from vfnet_d2.utils.registry import lookup_name
+
+
+class OneStageDetector(DenseDetector):
+    """A dense detector assembled from parts; see the module's text.
+
+    Args:
+        backbone: a Detectron2 backbone.
+        head: see :class:`~vfnet_d2.modeling.dense.heads.registry.DenseHead`.
+        head_in_features: names of the L feature maps the head reads.
+        anchor_generator: makes L ``Boxes`` from L feature maps.
+        box_coder: see :mod:`vfnet_d2.modeling.dense.box_coders`.
+        matcher: see :class:`~vfnet_d2.modeling.dense.matchers.registry.Matcher`.
+        cls_loss: see :class:`~vfnet_d2.losses.registry.ClassificationLoss`.
+        box_loss: see :class:`~vfnet_d2.losses.box.BoxLoss`.
+        num_classes: K.
+        box_loss_weights: one factor per box stage; a head with fewer stages takes the last ones.
+        score_thresh: a detection scores strictly more.
+        topk_candidates: candidates kept per level before suppression.
+        candidate_unit: what these count, a key of ``CANDIDATE_SELECTORS``.
+        nms_thresh: IoU above which the worse of two boxes of a class goes.
+        suppression: how duplicates go; None for NMS within each class at ``nms_thresh``.
+        max_detections_per_image: most detections of an image.
+        deform_conv: how DCNv2 layers compute: "torchvision", "gather", or "auto".
+        memory_format: of all maps: "contiguous", "channels_last", or "auto".
+        fold_norms: let the backbone's convolutions do the work of norms that need no gradient.
+        pixel_mean: per channel, in the order and range of the input images.
+        pixel_std: likewise.
+        input_format: the channel order the model expects, "RGB" or "BGR".
+
+    Raises:
+        ValueError: unknown candidate unit, deformable convolution or memory format.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        head: nn.Module,
+        head_in_features: Sequence[str],
+        anchor_generator: nn.Module,
+        box_coder: Any,
+        matcher: Matcher,
+        cls_loss: ClassificationLoss,
+        box_loss: BoxLoss,
+        num_classes: int,
+        box_loss_weights: Sequence[float] = (1.5, 2.0),
+        score_thresh: float = 0.05,
+        topk_candidates: int = 1000,
+        candidate_unit: str = "pairs",
+        nms_thresh: float = 0.6,
+        suppression: Suppression | None = None,
+        max_detections_per_image: int = 100,
+        deform_conv: str = "auto",
+        memory_format: str = "auto",
+        fold_norms: bool = True,
+        pixel_mean: Sequence[float] = (123.675, 116.28, 103.53),
+        pixel_std: Sequence[float] = (58.395, 57.12, 57.375),
+        input_format: str = "RGB",
+    ) -> None:
+        super().__init__(
+            backbone, head, list(head_in_features), pixel_mean=pixel_mean, pixel_std=pixel_std
+        )
+        self.select = lookup_name(CANDIDATE_SELECTORS, candidate_unit, key="candidate_unit")
+        self.anchor_generator = anchor_generator
+        self.box_coder = box_coder
+        self.matcher = matcher
+        self.cls_loss = cls_loss
+        self.box_loss = box_loss
+        self.num_classes = num_classes
+        self.box_loss_weights = tuple(box_loss_weights)
+        self.score_thresh = score_thresh
+        self.topk_candidates = topk_candidates
+        self.suppression = suppression or ClasswiseNMS(nms_thresh)
+        self.max_detections_per_image = max_detections_per_image
+        self.input_format = input_format
+        self.memory_format = check_memory_format(memory_format)
+        set_deform_conv(self, deform_conv)
+        set_fold_norms(self.backbone, fold_norms)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Map ``cfg.MODEL.ONE_STAGE`` and Detectron2's own nodes to the constructor's arguments."""
+        return parts_from_config(cfg)
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """Return losses in training, detections otherwise; see Detectron2's model conventions."""
+        if self.training:
+            check_targets(batched_inputs, self.num_classes)
+        return super().forward(batched_inputs)
+
+    def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
+        """Normalise, pad and join the images, in the network's memory format."""
+        images = super().preprocess_image(batched_inputs)
+        return ImageList(lay_out(images.tensor, self.memory_format), images.image_sizes)
+
+    def forward_training(
+        self,
+        images: ImageList,
+        features: list[Tensor],
+        predictions: HeadOutputs,
+        gt_instances: list[Instances],
+    ) -> dict[str, Tensor]:
+        """Compute the losses of a batch, in float32 also under autocast."""
+        with torch.autocast(self.device.type, enabled=False):
+            anchors = self.anchor_generator(features)
+            deltas = [stage_deltas(stage) for stage in predictions.boxes]
+            return self.losses(
+                Boxes.cat(anchors).tensor,
+                flatten(predictions.logits, self.num_classes),
+                deltas,
+                self.assign(anchors, gt_instances, deltas),
+                gt_instances,
+                quality=flatten(predictions.quality, 1)[..., 0] if predictions.quality else None,
+            )
+
+    def losses(
+        self,
+        anchors: Tensor,
+        logits: Tensor,
+        deltas: Sequence[Deltas],
+        assignments: list[Assignment],
+        gt_instances: list[Instances],
+        *,
+        quality: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the losses from flattened predictions.
+
+        Args:
+            anchors: (R, 4) in pixels.
+            logits: (N, R, K).
+            deltas: of S stages.
+            assignments: of the N x R anchors, one per box stage; the last one also classifies.
+            gt_instances: N ``Instances``.
+            quality: (N, R) before the sigmoid, of heads that predict one.
+
+        Returns:
+            ``loss_cls``, one loss per box stage and, with ``quality``, ``loss_centerness``.
+        """
+        stages = [
+            match_stage(anchors, *stage, gt_instances, coder=self.box_coder, loss=self.box_loss)
+            for stage in zip(deltas, assignments, strict=True)
+        ]
+        last, (matches, _) = assignments[-1], stages[-1]
+        weights = [self.box_weights(matches) for matches, _ in stages]
+        # One collective for all normalisers, on every step and every rank.
+        sums = [self.cls_normalizer(last.labels)] + [
+            self.box_normalizer(assignment.labels, weight)
+            for assignment, weight in zip(assignments, weights, strict=True)
+        ]
+        normalizers = reduce_mean(torch.stack([x.to(logits.dtype) for x in sums])).clamp(min=1)
+        counted = self.classified(last)
+        score = self.iou_target(matches, gt_instances) if self.cls_loss.iou_aware else 1.0
+        targets = class_targets(matches, score, logits)
+        losses = {"loss_cls": self.cls_loss(logits[counted], targets[counted]) / normalizers[0]}
+        weighted = [loss * weight for (_, loss), weight in zip(stages, weights, strict=True)]
+        losses |= box_losses(weighted, self.box_loss_weights, normalizers[1:])
+        if quality is not None:
+            entropy = quality_loss(quality, last.labels, self.quality_targets(matches))
+            losses["loss_centerness"] = entropy / normalizers[0]
+        return losses
+
+    def assign(
+        self, anchors: list[Boxes], gt_instances: list[Instances], deltas: Sequence[Deltas]
+    ) -> list[Assignment]:
+        """Hook: which anchor answers for which box, per stage. Default: the matcher, for all."""
+        return [self.matcher(anchors, gt_instances)] * len(deltas)
+
+    def classified(self, assignment: Assignment) -> Tensor:
+        """Hook: (N, R) mask of the anchors that the classification loss counts.
+
+        Default: IoU-aware losses train all, padding as background; focal loss only what takes part.
+        """
+        if self.cls_loss.iou_aware:
+            return torch.ones_like(assignment.labels, dtype=torch.bool)
+        return assignment.labels >= 0
+
+    def cls_normalizer(self, labels: Tensor) -> Tensor:
+        """Hook: what the classification and quality losses are divided by, of labels (N, R)."""
+        return count_positives(labels)
+
+    def box_normalizer(self, labels: Tensor, weights: Tensor) -> Tensor:
+        """Hook: what a stage's box losses are divided by, of labels (N, R) and weights (P,)."""
+        return weights.sum()
+
+    def box_weights(self, matches: Matches) -> Tensor:
+        """Hook: (P,) weights of a stage's box losses."""
+        return torch.ones_like(matches.ious)
+
+    def quality_targets(self, matches: Matches) -> Tensor:
+        """Hook: (P,) what the quality branch of a head should predict. Default: centerness."""
+        return centerness(matches.anchor_boxes, matches.gt_boxes)
+
+    def iou_target(self, matches: Matches, gt_instances: list[Instances]) -> Tensor:
+        """Hook: (P,) IoU-aware classification scores (IACS). Default: the IoU, never 0."""
+        return matches.ious.clamp(min=MIN_IOU)
+
+    def forward_inference(
+        self, images: ImageList, features: list[Tensor], predictions: HeadOutputs
+    ) -> list[Instances]:
+        """Return the detections of each image, in the coordinates of the network's input."""
+        return detect(
+            predictions,
+            [boxes.tensor for boxes in self.anchor_generator(features)],
+            images.image_sizes,
+            num_classes=self.num_classes,
+            select=self.select,
+            score_thresh=self.score_thresh,
+            topk=self.topk_candidates,
+            decode=self.box_coder.apply_deltas,
+            suppression=self.suppression,
+            max_detections=self.max_detections_per_image,
+        )

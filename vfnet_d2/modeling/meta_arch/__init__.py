@@ -1,1 +1,0 @@
-"""Meta-architectures: the one-stage template and the detectors made from it."""

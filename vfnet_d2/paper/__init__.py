@@ -1,0 +1,1 @@
+"""The paper's oracles and tables, and their reproduction."""

@@ -1,0 +1,1 @@
+"""Training: one trainer over components, built from YAML or LazyConfig files."""

@@ -1,0 +1,109 @@
+"""Parameter groups and optimizers of the published recipes."""
+
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.solver.build import maybe_add_gradient_clipping
+from torch import nn
+
+from vfnet_d2.utils.registry import lookup_name
+
+# Offset convolutions of deformable layers carry this name; their biases follow the plain rule.
+OFFSET_CONV = "conv_offset"
+
+_NORMS = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.modules.instancenorm._InstanceNorm,
+)
+
+
+def get_param_groups(
+    model: nn.Module,
+    *,
+    base_lr: float,
+    weight_decay: float,
+    bias_lr_factor: float = 1.0,
+    weight_decay_bias: float | None = None,
+    weight_decay_norm: float | None = None,
+) -> list[dict[str, Any]]:
+    """Group the trainable parameters by learning rate and weight decay.
+
+    The bias rule is for biases of ordinary convolutions and linear layers alone: norm biases and
+    the biases of offset convolutions are treated like weights. Detectron2's BIAS_LR_FACTOR would
+    catch those too.
+
+    Args:
+        model: its parameters with ``requires_grad``.
+        base_lr: learning rate of everything but biases.
+        weight_decay: weight decay unless one of the next says otherwise.
+        bias_lr_factor: learning rate of biases, over ``base_lr``.
+        weight_decay_bias: weight decay of biases, or None for ``weight_decay``.
+        weight_decay_norm: weight decay of norm weights and norm biases, or None likewise.
+
+    Returns:
+        groups for a ``torch.optim`` optimizer, each with "params", "lr" and "weight_decay".
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    seen: set[nn.Parameter] = set()
+    for module_name, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad or parameter in seen:
+                continue
+            seen.add(parameter)
+            lr, decay = base_lr, weight_decay
+            if isinstance(module, _NORMS):
+                decay = weight_decay if weight_decay_norm is None else weight_decay_norm
+            elif name == "bias" and module_name.rpartition(".")[2] != OFFSET_CONV:
+                lr = base_lr * bias_lr_factor
+                decay = weight_decay if weight_decay_bias is None else weight_decay_bias
+            groups.setdefault((lr, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": lr, "weight_decay": decay}
+        for (lr, decay), parameters in groups.items()
+    ]
+
+
+def _sgd(cfg: CfgNode, params: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    return torch.optim.SGD(
+        params,
+        lr=cfg.SOLVER.BASE_LR,
+        momentum=cfg.SOLVER.MOMENTUM,
+        nesterov=cfg.SOLVER.NESTEROV,
+        weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+    )
+
+
+def _adamw(cfg: CfgNode, params: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    # One kernel for all parameters: a small model has hundreds, and a step of each costs more
+    # than its arithmetic.
+    return torch.optim.AdamW(
+        params,
+        lr=cfg.SOLVER.BASE_LR,
+        betas=tuple(cfg.SOLVER.BETAS),
+        weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+        fused=True,
+    )
+
+
+OPTIMIZERS = {"SGD": _sgd, "AdamW": _adamw}
+
+
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    """Build ``SOLVER.OPTIMIZER`` ("SGD" or "AdamW") with :func:`get_param_groups`.
+
+    Raises:
+        ValueError: unknown optimizer.
+    """
+    make = lookup_name(OPTIMIZERS, cfg.SOLVER.OPTIMIZER, key="SOLVER.OPTIMIZER")
+    params = get_param_groups(
+        model,
+        base_lr=cfg.SOLVER.BASE_LR,
+        weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+        bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
+        weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
+        weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+    )
+    return maybe_add_gradient_clipping(cfg, make(cfg, params))

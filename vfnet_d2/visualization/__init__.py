@@ -1,0 +1,1 @@
+"""Pictures: one palette, one way to draw boxes."""
