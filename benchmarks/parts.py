@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from benchmarks.timing import Parts, Stopwatch
 from vfnet_d2.layers.deform.star_conv import StarConv2d
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
-from vfnet_d2.modeling.dense.structures import HeadOutputs
+from vfnet_d2.modeling.dense.structures import DenseBoxes, HeadOutputs
 from vfnet_d2.training.optimizers import build_optimizer
 
 Job = Callable[[], Parts]
@@ -40,9 +40,13 @@ class PlainConv2d(StarConv2d):
 def floor_network(model: OneStageDetector) -> OneStageDetector:
     """Copy a model and put ordinary 3x3 convolutions in place of its star convolutions."""
     model = copy.deepcopy(model)
-    for module in model.modules():
-        if isinstance(module, StarConv2d):
-            module.__class__ = PlainConv2d
+    for parent in list(model.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, StarConv2d):
+                out_channels, in_channels = layer.weight.shape[:2]
+                plain = PlainConv2d(in_channels, out_channels)
+                plain.weight = layer.weight
+                setattr(parent, name, plain)
     return model
 
 
@@ -99,28 +103,30 @@ class _PartTimes:
 
 def _predict(
     model: OneStageDetector, batch: list[dict[str, Any]], watch: Stopwatch
-) -> tuple[ImageList, list[Tensor], HeadOutputs]:
-    """Images, feature maps and head outputs of a batch, as ``DenseDetector.forward`` makes them."""
+) -> tuple[ImageList, HeadOutputs]:
+    """Run ``model.network`` on a batch and book its parts as each of them ends."""
     images = model.preprocess_image(batch)
     watch.mark("preprocessing")
-    bottom_up = getattr(model.backbone, "bottom_up", None)
-    if bottom_up is not None:
-        # The pyramid asks its backbone once; what it gets was computed just now.
-        maps = bottom_up(images.tensor)
-        watch.mark("backbone")
-        bottom_up.forward = lambda _: maps
-        try:
-            features = model.backbone(images.tensor)
-        finally:
-            del bottom_up.forward
-    else:
-        features = model.backbone(images.tensor)
-    levels = [features[name] for name in model.head_in_features]
-    watch.mark("FPN")
-    with _PartTimes(model, watch, "head"):
-        outputs = model.head(levels)
-    watch.mark("head")
-    return images, levels, outputs
+    backbone: Any = model.backbone
+    ends = {"FPN": backbone, "head": model.head}
+    if hasattr(backbone, "bottom_up"):
+        ends["backbone"] = backbone.bottom_up
+    handles = [
+        module.register_forward_hook(functools.partial(_mark, watch, part))
+        for part, module in ends.items()
+    ]
+    try:
+        with _PartTimes(model, watch, "head"):
+            outputs = model.network(images.tensor)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return images, outputs
+
+
+def _mark(watch: Stopwatch, part: str, *hook_arguments: Any) -> None:
+    del hook_arguments
+    watch.mark(part)
 
 
 def training_step(
@@ -128,10 +134,10 @@ def training_step(
 ) -> Parts:
     """Run one training step and return the seconds of its parts."""
     watch = Stopwatch(model.device)
-    images, levels, outputs = _predict(model, batch, watch)
+    _, outputs = _predict(model, batch, watch)
     targets = [item["instances"].to(model.device) for item in batch]
     with _PartTimes(model, watch, "losses"):
-        losses = model.forward_training(images, levels, outputs, targets)
+        losses = model.losses(outputs, targets)
     watch.mark("losses")
     optimizer.zero_grad()
     torch.stack(list(losses.values())).sum().backward()
@@ -145,9 +151,9 @@ def training_step(
 def inference(model: OneStageDetector, batch: list[dict[str, Any]]) -> Parts:
     """Run inference, to final boxes, and return the seconds of its parts."""
     watch = Stopwatch(model.device)
-    images, levels, outputs = _predict(model, batch, watch)
+    images, outputs = _predict(model, batch, watch)
     with _PartTimes(model, watch, "post-processing"):
-        model.forward_inference(images, levels, outputs)
+        model.detections(outputs, images.image_sizes)
     watch.mark("post-processing")
     return watch.parts
 
@@ -162,7 +168,7 @@ def let_pass(model: OneStageDetector, batch: list[dict[str, Any]], *, candidates
         candidates: pairs of anchor and class that will score above it, or all if there are fewer.
     """
     watch = Stopwatch(model.device)
-    _, _, outputs = _predict(model.eval(), batch, watch)
+    _, outputs = _predict(model.eval(), batch, watch)
     logits = torch.cat([level.flatten() for level in outputs.logits])
     limit = torch.logit(torch.tensor(model.score_thresh)).item()
     lowest = logits.topk(min(candidates, len(logits))).values[-1]
@@ -217,12 +223,11 @@ def postprocessing_job(model: OneStageDetector, *, candidates: int, size: tuple[
         normal = torch.randn(1, model.num_classes, *cells, generator=generator)
         logits.append((limit + (normal - shift) / 2).to(model.device))
         boxes.append((0.1 + 0.8 * torch.rand(1, 4, *cells, generator=generator)).to(model.device))
-    images = ImageList(torch.zeros(1, 3, height, width, device=model.device), [size])
-    outputs = HeadOutputs(logits=logits, boxes=[boxes])
+    outputs = HeadOutputs(logits=logits, boxes=[DenseBoxes(boxes)])
 
     @torch.no_grad()
     def run() -> None:
-        model.forward_inference(images, maps, outputs)
+        model.detections(outputs, [size])
 
     return _repeated(model.device, "post-processing", run)
 

@@ -15,7 +15,7 @@ from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
 from vfnet_d2.modeling.dense.heads.registry import HEAD_REGISTRY
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
-from vfnet_d2.modeling.dense.suppression import SUPPRESSION_REGISTRY
+from vfnet_d2.modeling.suppression import SUPPRESSION_REGISTRY
 
 KINDS = {
     "HEAD": HEAD_REGISTRY,

@@ -24,7 +24,7 @@ from tests.helpers.parity import (
     train_step,
 )
 from tests.helpers.reference import DATA, Reference, build_reference_model
-from vfnet_d2.modeling.dense.structures import HeadOutputs
+from vfnet_d2.modeling.dense.structures import DenseBoxes, HeadOutputs
 
 # Reference file, config, and the parameters of the reference
 MODELS = {
@@ -117,7 +117,9 @@ def test_losses_without_ground_truth(case: str, run: Run, monkeypatch: pytest.Mo
     outputs = HeadOutputs(
         logits=[run.maps[f"train_out.0.l{level}"] for level in range(5)],
         boxes=[
-            [run.maps[f"train_out.{stage}.l{level}"] / (64 * 2**level) for level in range(5)]
+            DenseBoxes(
+                [run.maps[f"train_out.{stage}.l{level}"] / (64 * 2**level) for level in range(5)]
+            )
             for stage in (1, 2)
         ],
     )

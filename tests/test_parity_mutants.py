@@ -50,7 +50,7 @@ def targets_from_the_initial_box(model: nn.Module, patch: pytest.MonkeyPatch) ->
 
 
 def box_losses_divided_by_the_positives(model: nn.Module, patch: pytest.MonkeyPatch) -> None:
-    model.box_normalizer = lambda labels, weights: (labels == 1).sum()
+    model.box_normalizer = lambda assignment, weights: (assignment.labels == 1).sum()
 
 
 def box_losses_not_weighted(model: nn.Module, patch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def forward(rep_reference: Reference) -> Iterator[Forward]:
         maps[f"neck.{level}"] = features[level].detach()
         maps[f"eval_out.0.l{level}"] = outputs.logits[level].detach()
         # stored in strides, ours are in anchor sides of four
-        maps[f"eval_out.1.l{level}"] = 4 * outputs.boxes[1][level].detach()
+        maps[f"eval_out.1.l{level}"] = 4 * outputs.boxes[1].maps()[level].detach()
         initial = points["point_pred"][level]
         maps[f"train_out.1.l{level}"] = initial
         maps[f"train_out.2.l{level}"] = initial + points["refine_pred"][level]
@@ -101,9 +101,7 @@ def losses(
         own, forward.model.cls_loss = forward.model.cls_loss, cls_loss
         targets = [item["instances"] for item in rep_reference.inputs(case)]
         try:
-            return forward.model.forward_training(
-                forward.images, forward.features, forward.outputs, targets
-            )
+            return forward.model.losses(forward.outputs, targets)
         finally:
             forward.model.cls_loss = own
 

@@ -15,6 +15,7 @@ from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Instances
 from torch import Tensor, nn
 
+from tests.helpers.assignments import gt_idxs
 from tests.helpers.parity import (
     LOSS_RTOL,
     Training,
@@ -29,7 +30,7 @@ from vfnet_d2.checkpoint.convert.mmdet_towers import swap_sizes_and_shapes
 from vfnet_d2.losses.varifocal import VarifocalLoss
 from vfnet_d2.modeling.dense.detectors.foveabox import FoveaBox
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
-from vfnet_d2.modeling.dense.structures import HeadOutputs, Matches
+from vfnet_d2.modeling.dense.structures import DenseBoxes, HeadOutputs, Matches
 
 PARAMETERS = {
     "atss_r50_fpn": 32_295_322,
@@ -62,15 +63,12 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     training = train_step(model, reference, "A")
     handle.remove()
     [(features, outputs)] = seen
-    detached = HeadOutputs(*(_detached(field) for field in outputs))
+    detached = HeadOutputs(
+        [x.detach() for x in outputs.logits],
+        [DenseBoxes([x.detach() for x in stage.maps()]) for stage in outputs.boxes],
+        outputs.quality and [x.detach() for x in outputs.quality],
+    )
     yield Run(reference, model, [x.detach() for x in features], detached, training)
-
-
-def _detached(field):
-    """The same without its graph: a tensor, None, or lists of these."""
-    if field is None or isinstance(field, Tensor):
-        return field if field is None else field.detach()
-    return [_detached(entry) for entry in field]
 
 
 def their_order(run: Run, channels: Tensor) -> Tensor:
@@ -80,7 +78,7 @@ def their_order(run: Run, channels: Tensor) -> Tensor:
 
 
 def output_maps(run: Run) -> dict[str, Tensor]:
-    kinds = [run.outputs.logits, run.outputs.boxes[0], run.outputs.quality or []]
+    kinds = [run.outputs.logits, run.outputs.boxes[0].maps(), run.outputs.quality or []]
     return {
         f"eval_out.{kind}.l{level}": their_order(run, x.transpose(0, 1)).transpose(0, 1)
         for kind, levels in enumerate(kinds)
@@ -96,12 +94,7 @@ def stored_loss(run: Run, name: str) -> float:
 def losses_of(run: Run, case: str) -> dict[str, Tensor]:
     """Our losses; the outputs do not depend on the ground truth."""
     inputs = run.reference.inputs(case)
-    return run.model.forward_training(
-        run.model.preprocess_image(inputs),
-        run.features,
-        run.outputs,
-        [x["instances"] for x in inputs],
-    )
+    return run.model.losses(run.outputs, [x["instances"] for x in inputs])
 
 
 def test_number_of_parameters(run: Run) -> None:
@@ -165,7 +158,7 @@ def test_assignment_of_atss(image: int, run: Run) -> None:
         assert run.reference.meta["model"] != "atss_r50_fpn"
         return
     labels = run.training.assignment.labels[image].long()
-    ours = torch.where(labels == 1, run.training.assignment.gt_idxs[image] + 1, labels)
+    ours = torch.where(labels == 1, gt_idxs(run.training.assignment)[image] + 1, labels)
     np.testing.assert_array_equal(ours.numpy(), run.reference.arrays[name])
 
 
@@ -173,14 +166,14 @@ def detections(run: Run) -> list[Instances]:
     """Detections of the float64 outputs, rounded once: the stored ones are of float32 outputs."""
     outputs = HeadOutputs(
         logits=[x.float() for x in run.outputs.logits],
-        boxes=[[x.float() for x in run.outputs.boxes[0]]],
+        boxes=[DenseBoxes([x.float() for x in run.outputs.boxes[0].maps()])],
         quality=run.outputs.quality and [x.float() for x in run.outputs.quality],
     )
-    images = run.model.preprocess_image(run.reference.inputs())
+    sizes = run.model.preprocess_image(run.reference.inputs()).image_sizes
     if isinstance(run.model, FoveaBox):
         # The reference clips to the last pixel, as if a box ended at that pixel's centre.
-        images.image_sizes = [(height - 1, width - 1) for height, width in images.image_sizes]
-    return run.model.forward_inference(images, run.features, outputs)
+        sizes = [(height - 1, width - 1) for height, width in sizes]
+    return run.model.detections(outputs, sizes)
 
 
 @pytest.mark.parametrize("image", [0, 1])

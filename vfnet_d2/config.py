@@ -8,7 +8,7 @@ from vfnet_d2.modeling.dense.box_coders import BOX_CODER_REGISTRY
 from vfnet_d2.modeling.dense.heads.registry import HEAD_REGISTRY
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
-from vfnet_d2.modeling.dense.suppression import SUPPRESSION_REGISTRY
+from vfnet_d2.modeling.suppression import SUPPRESSION_REGISTRY
 from vfnet_d2.utils.registry import defaults_node, kind_node
 
 # Arguments of the detector that Detectron2's own keys already carry.

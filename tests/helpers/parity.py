@@ -15,7 +15,7 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 
 from tests.helpers.reference import LOSSES, Reference
-from vfnet_d2.modeling.dense.structures import HeadOutputs
+from vfnet_d2.modeling.dense.structures import DenseBoxes, HeadOutputs
 
 # Relative; measured with the right network: 2.1e-7 and 5.9e-5.
 LOSS_RTOL = 1e-6
@@ -37,8 +37,7 @@ def head_outputs(model: nn.Module, reference: Reference) -> dict[str, Tensor]:
     """
     with torch.no_grad(), recorded_maps(model) as maps:
         batch = model.preprocess_image(reference.inputs()).tensor
-        features = model.backbone(batch)
-        model.head([features[name] for name in model.head_in_features])
+        model.network(batch)
     return {"input": batch, **maps}
 
 
@@ -76,9 +75,9 @@ def _head_maps(pyramid: list[Tensor], outputs: HeadOutputs) -> dict[str, Tensor]
         maps[f"neck.{level}"] = feature
         maps[f"eval_out.0.l{level}"] = maps[f"train_out.0.l{level}"] = outputs.logits[level]
         side = 64 * 2**level
-        maps[f"train_out.1.l{level}"] = outputs.boxes[0][level] * side
+        maps[f"train_out.1.l{level}"] = outputs.boxes[0].maps()[level] * side
         maps[f"train_out.2.l{level}"] = maps[f"eval_out.1.l{level}"] = (
-            outputs.boxes[1][level] * side
+            outputs.boxes[1].maps()[level] * side
         )
     return {name: value.detach() for name, value in maps.items()}
 
@@ -100,8 +99,8 @@ def inference_from(
     logits = [maps[f"eval_out.0.l{level}"].float() for level in levels]
     boxes = [(maps[f"eval_out.1.l{level}"] / (64 * 2**level)).float() for level in levels]
     images = model.preprocess_image(reference.inputs())
-    features = [maps[f"neck.{level}"] for level in levels]
-    return model.forward_inference(images, features, HeadOutputs(logits=logits, boxes=[boxes]))
+    outputs = HeadOutputs(logits=logits, boxes=[DenseBoxes(boxes)])
+    return model.detections(outputs, images.image_sizes)
 
 
 def difference(ours: Tensor, reference: Reference, name: str) -> float:

@@ -14,7 +14,12 @@ from vfnet_d2.losses.box import GIoULoss
 from vfnet_d2.losses.varifocal import VarifocalLoss
 from vfnet_d2.modeling.dense.box_coders import LinearDistances
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
-from vfnet_d2.modeling.dense.structures import Assignment, HeadOutputs
+from vfnet_d2.modeling.dense.structures import (
+    Assignment,
+    DenseBoxes,
+    HeadOutputs,
+    assign_each_anchor,
+)
 
 NUM_CLASSES = 5
 STRIDE = 32
@@ -66,7 +71,7 @@ class FixedMatcher:
         for image, target in enumerate(targets):
             for anchor, gt in self.pairs.items() if len(target) else ():
                 labels[image, anchor], gt_idxs[image, anchor] = 1, gt
-        return Assignment(gt_idxs, labels)
+        return assign_each_anchor(gt_idxs, labels)
 
 
 def scripted_detector(
@@ -95,6 +100,6 @@ def silent_outputs(
     rows, columns = height // STRIDE, width // STRIDE
     return HeadOutputs(
         logits=[torch.full((images, anchors * NUM_CLASSES, rows, columns), -20.0)],
-        boxes=[[torch.full((images, anchors * 4, rows, columns), 0.5)]],
+        boxes=[DenseBoxes([torch.full((images, anchors * 4, rows, columns), 0.5)])],
         quality=[torch.zeros(images, anchors, rows, columns)] if quality else None,
     )

@@ -21,7 +21,7 @@ from tests.helpers.quick_model import quick_model
 from vfnet_d2.inference.plain import PlainInference, as_tensor
 from vfnet_d2.inference.tta import AugmentedInference, default_scales, move, without_suppression
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
-from vfnet_d2.modeling.dense.suppression import ClasswiseNMS
+from vfnet_d2.modeling.suppression import ClasswiseNMS
 
 # Wider than high, and not of the network's proportions after rounding.
 WIDTH, HEIGHT = 250, 173

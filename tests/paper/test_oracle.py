@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vfnet_d2.modeling.dense.stages import flatten
-from vfnet_d2.modeling.dense.structures import HeadOutputs, Matches
+from vfnet_d2.modeling.dense.structures import DenseBoxes, HeadOutputs, Matches, flatten
 from vfnet_d2.paper.oracle import (
     COLUMNS,
     Foreground,
@@ -27,7 +26,9 @@ def random_outputs(*, quality: bool = True) -> HeadOutputs:
     def maps(channels: int) -> list[Tensor]:
         return [torch.randn(IMAGES, ANCHORS * channels, *size) for size in SIZES]
 
-    return HeadOutputs(maps(CLASSES), [maps(4), maps(4)], maps(1) if quality else None)
+    return HeadOutputs(
+        maps(CLASSES), [DenseBoxes(maps(4)), DenseBoxes(maps(4))], maps(1) if quality else None
+    )
 
 
 def foreground() -> Foreground:
@@ -114,17 +115,18 @@ def test_the_last_stage_gets_the_true_boxes() -> None:
         for side in range(4)
     }
     found = apply_column(BY_NAME["true_boxes_centerness"], outputs, truth)
-    assert_maps(found.boxes[1], expected(outputs.boxes[1], 4, wanted))
+    assert_maps(found.boxes[1].maps(), expected(outputs.boxes[1].maps(), 4, wanted))
     assert found.boxes[0] is outputs.boxes[0]
     assert found.logits is outputs.logits and found.quality is outputs.quality
 
 
 def test_the_outputs_given_stay_as_they_were() -> None:
     outputs = random_outputs()
-    copies = [x.clone() for x in itertools.chain(outputs.logits, *outputs.boxes)]
+    maps = [*outputs.logits, *(x for stage in outputs.boxes for x in stage.maps())]
+    copies = [x.clone() for x in maps]
     for column in COLUMNS:
         apply_column(column, outputs, foreground())
-    assert all(map(torch.equal, itertools.chain(outputs.logits, *outputs.boxes), copies))
+    assert all(map(torch.equal, maps, copies))
 
 
 def test_scores_of_0_and_1_survive_the_sigmoid() -> None:
@@ -175,7 +177,7 @@ def test_no_foreground_changes_nothing() -> None:
     for column in columns_for(quality=True):
         found = apply_column(column, outputs, nothing)
         assert_maps(found.logits, outputs.logits)
-        assert_maps(found.boxes[1], outputs.boxes[1])
+        assert_maps(found.boxes[1].maps(), outputs.boxes[1].maps())
 
 
 def test_unflatten_undoes_flatten() -> None:

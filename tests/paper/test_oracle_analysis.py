@@ -14,6 +14,7 @@ from detectron2.evaluation import inference_on_dataset
 from PIL import Image
 from torch import nn
 
+from tests.helpers.assignments import gt_idxs
 from tests.helpers.coco_data import registered_coco, write_coco
 from tests.helpers.quick_model import LAZY, YAML, quick_model, save_weights
 from tests.helpers.scripted_analysis import SIZE, analysed, figures, mapper
@@ -116,16 +117,17 @@ def perfect_outputs(item: dict[str, Any]) -> HeadOutputs:
     given = keep_ground_truth(mapper())(item)["instances"]
     model = scripted_detector([], ATSSMatcher(), coder=LinearDistances())
     anchors = model.anchor_generator([torch.zeros(1, 1, SIZE // 32, SIZE // 32)])
-    (gt_idxs,), (labels,) = ATSSMatcher()(anchors, [given])
+    found = ATSSMatcher()(anchors, [given])
+    (owners,), (labels,) = gt_idxs(found), found.labels
     assert outputs.quality is not None
     for anchor in torch.nonzero(labels == 1)[:, 0].tolist():
         row, column = divmod(anchor, SIZE // 32)
-        gt = int(gt_idxs[anchor])
+        gt = int(owners[anchor])
         encoded = LinearDistances().get_deltas(
             anchors[0].tensor[anchor : anchor + 1], given.gt_boxes.tensor[gt : gt + 1]
         )
         outputs.logits[0][0, given.gt_classes[gt], row, column] = 20.0
-        outputs.boxes[-1][0][0, :, row, column] = encoded[0]
+        outputs.boxes[-1].maps()[0][0, :, row, column] = encoded[0]
         outputs.quality[0][0, 0, row, column] = 20.0
     return outputs
 

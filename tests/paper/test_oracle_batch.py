@@ -41,8 +41,7 @@ def foreground(coder: Any, cell: int) -> tuple[Foreground, Tensor]:
     """What a detector with that coder should say at a cell for BOX, and the box decoded."""
     model = scripted_detector([], FixedMatcher({cell: 0}), coder=coder)
     outputs = silent_outputs(HEIGHT, WIDTH)
-    feature = torch.zeros(1, 1, HEIGHT // 32, WIDTH // 32)
-    found = find_foreground(model, [feature], outputs, [item([BOX], [0])["instances"]])
+    found = find_foreground(model, outputs, [item([BOX], [0])["instances"]])
     return found, coder.apply_deltas(found.deltas, found.matches.anchor_boxes)
 
 
@@ -115,8 +114,8 @@ def test_a_certain_class_is_detected_at_its_point() -> None:
 
 def test_the_right_anchor_of_a_cell_is_replaced() -> None:
     outputs = silent_outputs(HEIGHT, WIDTH, anchors=3)
-    (levels,) = outputs.boxes
-    levels[0].zero_()  # boxes are anchors
+    (stage,) = outputs.boxes
+    stage.maps()[0].zero_()  # boxes are anchors
     model = scripted_detector(
         [outputs],
         FixedMatcher({3 * INSIDE + 2: 0}),
@@ -176,12 +175,10 @@ def test_true_boxes_and_certain_classes_find_every_object(model: nn.Module) -> N
     targets = [given["instances"] for given in batch]
     with torch.no_grad():
         images = model.preprocess_image(batch)
-        maps = model.backbone(images.tensor)
-        features = [maps[name] for name in model.head_in_features]
-        outputs = model.head(features)
-        truth = find_foreground(model, features, outputs, targets)
+        outputs = model.network(images.tensor)
+        truth = find_foreground(model, outputs, targets)
         outputs = replace_scores(replace_boxes(outputs, truth), truth)
-        results = model.forward_inference(images, features, outputs)
+        results = model.detections(outputs, images.image_sizes)
     for found, target in zip(results, targets, strict=True):
         certain = found[found.scores == 1]
         gaps = torch.cdist(target.gt_boxes.tensor, certain.pred_boxes.tensor)

@@ -27,7 +27,7 @@ def two_points(quality: tuple[float, float] | None) -> HeadOutputs:
     deltas = (boxes - centres) * torch.tensor([-1, -1, 1, 1]) / 64
     for point, (cell, score) in enumerate([(1, 0.9), (2, 0.6)]):
         outputs.logits[0][0, 0, cell, cell] = torch.tensor(score).logit()
-        outputs.boxes[-1][0][0, :, cell, cell] = deltas[point]
+        outputs.boxes[-1].maps()[0][0, :, cell, cell] = deltas[point]
         if quality is not None and outputs.quality is not None:
             outputs.quality[0][0, 0, cell, cell] = torch.tensor(quality[point]).logit()
     return outputs

@@ -19,7 +19,7 @@ from torch import Tensor
 from vfnet_d2.inference.plain import as_tensor
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
 from vfnet_d2.modeling.dense.postprocess import suppress_image
-from vfnet_d2.modeling.dense.suppression import KeepAll
+from vfnet_d2.modeling.suppression import KeepAll
 
 # Shorter and longest longer sides of the published results, of models tested at 800.
 PUBLISHED_SCALES = ((800, 1200), (900, 1300), (1000, 1500), (1200, 1600))

@@ -1,5 +1,6 @@
 """Parameters and operations of a detector."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -8,6 +9,8 @@ from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
 
 from vfnet_d2.layers.deform.star_conv import StarConv2d
+from vfnet_d2.modeling.dense.structures import BoxStage
+from vfnet_d2.modeling.detector import Detector
 
 # What a normalisation layer stores beside its weight and bias.
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -25,7 +28,7 @@ def count_parameters(model: nn.Module) -> int:
     return sum(value.numel() for name, value in state if not name.endswith(STATISTICS))
 
 
-def count_flops(model: nn.Module, height: int, width: int) -> int:
+def count_flops(model: Any, height: int, width: int) -> int:
     """Return the multiply-adds of backbone, pyramid and head for one image.
 
     Counted as fvcore does: a multiply-add is one, norms included, activations and sums left out.
@@ -51,18 +54,26 @@ def count_flops(model: nn.Module, height: int, width: int) -> int:
 class _Network(nn.Module):
     """The part of a detector that is the same for every image of a size."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Detector) -> None:
         super().__init__()
         self.model = model
-        self.in_features = list(model.head_in_features)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        model: Any = self.model
-        features = model.backbone(image)
-        outputs = model.head([features[name] for name in self.in_features])
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         # What reaches no output is left out of the trace.
-        levels = [*outputs.logits, *(level for stage in outputs.boxes for level in stage)]
-        return (*levels, *(outputs.quality or []))
+        return tuple(_tensors_in(self.model.network(images)))
+
+
+def _tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield every tensor in a network's outputs, the maps of box stages included."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, BoxStage):
+        yield from value.maps()
+    elif isinstance(value, Mapping):
+        yield from _tensors_in(list(value.values()))
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _tensors_in(item)
 
 
 def deform_conv_flops(inputs: list[Any], outputs: list[Any]) -> int:

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vfnet_d2.modeling.dense.stages import flatten
-from vfnet_d2.modeling.dense.structures import HeadOutputs, Matches
+from vfnet_d2.modeling.dense.structures import DenseBoxes, HeadOutputs, Matches, flatten
 
 
 class Foreground(NamedTuple):
@@ -68,9 +67,13 @@ def replace_centerness_by_iou(outputs: HeadOutputs, foreground: Foreground) -> H
 def replace_boxes(outputs: HeadOutputs, foreground: Foreground) -> HeadOutputs:
     """Boxes of the last stage := the ground-truth boxes."""
     boxes = put_at_points(
-        outputs.boxes[-1], foreground.matches, foreground.deltas, channels=4, channel=slice(None)
+        outputs.boxes[-1].maps(),
+        foreground.matches,
+        foreground.deltas,
+        channels=4,
+        channel=slice(None),
     )
-    return outputs._replace(boxes=[*outputs.boxes[:-1], boxes])
+    return outputs._replace(boxes=[*outputs.boxes[:-1], DenseBoxes(boxes)])
 
 
 def replace_scores(outputs: HeadOutputs, foreground: Foreground) -> HeadOutputs:
@@ -145,7 +148,7 @@ def put_at_points(
 
 
 def unflatten(flat: Tensor, levels: Sequence[Tensor], channels: int) -> list[Tensor]:
-    """Undo :func:`~vfnet_d2.modeling.dense.stages.flatten`.
+    """Undo :func:`~vfnet_d2.modeling.dense.structures.flatten`.
 
     Args:
         flat: (N, R, channels).
@@ -188,7 +191,7 @@ def _replace_true_class(
 
 
 def _num_classes(outputs: HeadOutputs) -> int:
-    anchors = outputs.boxes[-1][0].shape[1] // 4
+    anchors = outputs.boxes[-1].maps()[0].shape[1] // 4
     return outputs.logits[0].shape[1] // anchors
 
 

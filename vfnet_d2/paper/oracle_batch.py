@@ -4,13 +4,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Boxes, Instances
-from torch import Tensor
 
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
-from vfnet_d2.modeling.dense.stages import flatten, match_stage
+from vfnet_d2.modeling.dense.stages import match_stage
 from vfnet_d2.modeling.dense.structures import HeadOutputs
+from vfnet_d2.modeling.detector import in_original_size
 from vfnet_d2.paper.oracle import Foreground, apply_column, columns_for, point_scores
 
 
@@ -39,23 +38,14 @@ def analyse_batch(model: OneStageDetector, batch: list[dict[str, Any]]) -> Batch
     """
     images = model.preprocess_image(batch)
     with torch.autocast(model.device.type, enabled=False):
-        maps = model.backbone(images.tensor)
-        features = [maps[name] for name in model.head_in_features]
-        outputs = model.head(features)
+        outputs = model.network(images.tensor)
         targets = [item["instances"].to(model.device) for item in batch]
-        foreground = find_foreground(model, features, outputs, targets)
+        foreground = find_foreground(model, outputs, targets)
         detections = {}
         for column in columns_for(quality=outputs.quality is not None):
             replaced = apply_column(column, outputs, foreground)
-            results = model.forward_inference(images, features, replaced)
-            detections[column.name] = [
-                detector_postprocess(
-                    result,
-                    item.get("height", result.image_size[0]),
-                    item.get("width", result.image_size[1]),
-                ).to("cpu")
-                for result, item in zip(results, batch, strict=True)
-            ]
+            found = in_original_size(model.detections(replaced, images.image_sizes), batch)
+            detections[column.name] = [output["instances"].to("cpu") for output in found]
     scores = point_scores(outputs, foreground.matches)
     return BatchAnalysis(
         detections,
@@ -65,23 +55,18 @@ def analyse_batch(model: OneStageDetector, batch: list[dict[str, Any]]) -> Batch
 
 
 def find_foreground(
-    model: OneStageDetector,
-    features: list[Tensor],
-    outputs: HeadOutputs,
-    targets: list[Instances],
+    model: OneStageDetector, outputs: HeadOutputs, targets: list[Instances]
 ) -> Foreground:
     """Run the detector's own matcher and say what its head should have predicted.
 
     A box that the coder cannot express it gives as nearly as it can: distances from the point are
     never negative, so that a point outside the box gets the smallest box that holds both.
     """
-    anchors = model.anchor_generator(features)
-    deltas = [flatten(stage, 4) for stage in outputs.boxes]
-    assignment = model.assign(anchors, targets, deltas)[-1]
+    anchors = model.anchor_generator(outputs.logits)
     matches, _ = match_stage(
         Boxes.cat(anchors).tensor,
-        deltas[-1],
-        assignment,
+        outputs.boxes[-1],
+        model.assign(anchors, targets, outputs.boxes)[-1],
         targets,
         coder=model.box_coder,
         loss=model.box_loss,

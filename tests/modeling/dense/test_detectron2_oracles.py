@@ -24,7 +24,12 @@ from vfnet_d2.losses.box import GIoULoss, SmoothL1Loss
 from vfnet_d2.losses.focal import FocalLoss
 from vfnet_d2.modeling.dense.detectors.retinanet import OneStageRetinaNet
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
-from vfnet_d2.modeling.dense.structures import Assignment, HeadOutputs
+from vfnet_d2.modeling.dense.structures import (
+    Assignment,
+    DenseBoxes,
+    HeadOutputs,
+    assign_each_anchor,
+)
 
 STRIDES = {"p3": 8, "p4": 16, "p5": 32}
 CHANNELS = 16
@@ -54,7 +59,9 @@ class TheirHead(nn.Module):
     def forward(self, features: list[Tensor]) -> HeadOutputs:
         """Name what their head returns."""
         logits, boxes, *quality = self.head(features)
-        return HeadOutputs(logits=logits, boxes=[boxes], quality=quality[0] if quality else None)
+        return HeadOutputs(
+            logits=logits, boxes=[DenseBoxes(boxes)], quality=quality[0] if quality else None
+        )
 
 
 class Clipping:
@@ -116,7 +123,7 @@ def retinanets(coder: Any) -> Pair:
     def matcher(anchors: Sequence[Boxes], targets: Sequence[Instances]) -> Assignment:
         flat = Boxes.cat(list(anchors))
         found = [rule(pairwise_iou(target.gt_boxes, flat)) for target in targets]
-        return Assignment(*(torch.stack(x) for x in zip(*found, strict=True)))
+        return assign_each_anchor(*(torch.stack(x) for x in zip(*found, strict=True)))
 
     theirs = RetinaNet(
         head=head,
@@ -167,7 +174,7 @@ def fcoses(coder: Any) -> Pair:
             for found, target in zip(_tensors(boxes), targets, strict=True)
         ]
         positive = torch.stack(list(classes)) < NUM_CLASSES
-        return Assignment(torch.stack(gt_idxs), positive.to(torch.int8))
+        return assign_each_anchor(torch.stack(gt_idxs), positive.to(torch.int8))
 
     ours = OneStageDetector(
         head=TheirHead(head, 1),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tests.helpers.small_model import NUM_CLASSES, random_input, small_model
 from vfnet_d2.modeling.dense import one_stage
-from vfnet_d2.modeling.dense.structures import Assignment
+from vfnet_d2.modeling.dense.structures import DenseBoxes, HeadOutputs, assign_each_anchor
 
 LOSS_NAMES = {"loss_cls", "loss_bbox", "loss_bbox_refine"}
 CLS_LOSS = "MODEL.ONE_STAGE.CLS_LOSS.NAME"
@@ -56,16 +56,18 @@ def hand_made(
     initial = torch.full((num_images, 2, 4), 0.5)
     refined = initial.clone()
     refined[..., 2] = 0.0
-    logits = torch.zeros(num_images, 2, NUM_CLASSES, requires_grad=True)
+    logits = torch.zeros(num_images, NUM_CLASSES, 1, 2, requires_grad=True)
     labels = torch.zeros(num_images, 2, dtype=torch.int8)
     labels[0, 0] = int(positive)
     targets = Instances((64, 128))
     targets.gt_boxes = Boxes(torch.tensor([[0.0, 0, 32, 64]]))
     targets.gt_classes = torch.tensor([3])
-    assignment = Assignment(torch.zeros_like(labels, dtype=torch.long), labels)
-    losses = model.losses(
-        anchors, logits, [initial, refined], [assignment] * 2, [targets] * num_images
-    )
+    assignment = assign_each_anchor(torch.zeros_like(labels, dtype=torch.long), labels)
+    stages = [DenseBoxes([x.transpose(1, 2)[:, :, None]]) for x in (initial, refined)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model.anchor_generator, "forward", lambda maps: [Boxes(anchors)])
+        patch.setattr(model, "matcher", lambda anchors, targets: assignment)
+        losses = model.losses(HeadOutputs([logits], stages), [targets] * num_images)
     return losses, logits
 
 
@@ -130,9 +132,7 @@ def test_boxes_of_both_images_find_their_own_ground_truth() -> None:
 
     def run(batch: list[dict[str, Any]]) -> dict[str, Tensor]:
         images = model.preprocess_image(batch)
-        features = [model.backbone(images.tensor)[name] for name in model.head_in_features]
-        targets = [item["instances"] for item in batch]
-        return model.forward_training(images, features, model.head(features), targets)
+        return model.losses(model.network(images.tensor), [item["instances"] for item in batch])
 
     with torch.no_grad():
         together, alone = run(inputs), [run([item]) for item in inputs]

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.ops import box_iou
 
 from tests.helpers.naive_suppression import random_candidates
-from vfnet_d2.modeling.dense import suppression as suppression_module
+from vfnet_d2.modeling import suppression as suppression_module
 from vfnet_d2.modeling.dense.postprocess import (
     CANDIDATE_SELECTORS,
     decode_level,
@@ -22,8 +22,9 @@ from vfnet_d2.modeling.dense.postprocess import (
     select_points,
     suppress_image,
 )
-from vfnet_d2.modeling.dense.structures import BoxesOnDemand, HeadOutputs
-from vfnet_d2.modeling.dense.suppression import ClasswiseNMS, Suppression
+from vfnet_d2.modeling.dense.structures import BoxStage, DenseBoxes, HeadOutputs
+from vfnet_d2.modeling.detector import InferenceSettings
+from vfnet_d2.modeling.suppression import ClasswiseNMS, Suppression
 
 SIZE = (80, 100)
 
@@ -229,11 +230,9 @@ def detected(
         sizes,
         num_classes=1,
         select=select_pairs,
-        score_thresh=0.05,
         topk=10,
         decode=lambda delta, anchor: anchor + delta,
-        suppression=ClasswiseNMS(0.6),
-        max_detections=100,
+        settings=InferenceSettings(0.05, 100, ClasswiseNMS(0.6)),
     )
 
 
@@ -241,7 +240,7 @@ def test_each_image_is_detected_with_its_own_predictions_and_size() -> None:
     # one level of two anchors; the second image sees only the second, and clips it
     anchors = torch.tensor([[0.0, 0, 10, 10], [20.0, 20, 40, 40]])
     logits = torch.tensor([[2.0, 1.0], [-9.0, 3.0]]).view(2, 1, 1, 2)
-    outputs = HeadOutputs(logits=[logits], boxes=[[torch.zeros(2, 4, 1, 2)]])
+    outputs = HeadOutputs(logits=[logits], boxes=[DenseBoxes([torch.zeros(2, 4, 1, 2)])])
     first, second = detected(outputs, anchors, [(80, 100), (30, 35)])
     assert first.pred_boxes.tensor.tolist() == anchors.tolist()
     assert second.pred_boxes.tensor.tolist() == [[20, 20, 35, 30]]
@@ -253,7 +252,7 @@ def test_the_last_stage_s_own_boxes_are_taken() -> None:
     logits = torch.tensor([[2.0, -9.0], [-9.0, 3.0]]).view(2, 1, 1, 2)
     deltas = torch.arange(16.0).view(2, 4, 1, 2)  # of the first image 0 2 4 6 and 1 3 5 7
     first, second = detected(
-        HeadOutputs(logits=[logits], boxes=[[torch.full((2, 4, 1, 2), 50.0)], [deltas]]),
+        HeadOutputs([logits], [DenseBoxes([torch.full((2, 4, 1, 2), 50.0)]), DenseBoxes([deltas])]),
         anchors,
         [(80, 100)] * 2,
     )
@@ -261,10 +260,10 @@ def test_the_last_stage_s_own_boxes_are_taken() -> None:
     assert second.pred_boxes.tensor.tolist() == [[29, 31, 53, 55]]
 
 
-class RecordedBoxes(BoxesOnDemand):
+class RecordedBoxes(BoxStage):
     """Deltas that name their image and anchor; remembers which were asked for."""
 
-    def compute(self) -> list[Tensor]:
+    def maps(self) -> list[Tensor]:
         """Nothing else may be computed."""
         raise AssertionError("all maps were computed")
 

@@ -12,12 +12,10 @@ from vfnet_d2.modeling.dense.box_coders import LinearDistances
 from vfnet_d2.modeling.dense.stages import (
     box_losses,
     class_targets,
-    flatten,
     match_stage,
-    per_anchor,
     quality_loss,
 )
-from vfnet_d2.modeling.dense.structures import Assignment, Matches
+from vfnet_d2.modeling.dense.structures import DenseBoxes, Matches, assign_each_anchor
 
 ANCHORS = torch.tensor([[0.0, 0, 40, 40], [40.0, 0, 80, 40], [80.0, 0, 120, 40]])
 DELTAS = torch.full((2, 3, 4), 0.25)
@@ -33,8 +31,8 @@ def matched(loss: torch.nn.Module) -> tuple[Matches, Tensor]:
     full.gt_boxes, full.gt_classes = Boxes(GT), torch.tensor([2, 0])
     return match_stage(
         ANCHORS,
-        DELTAS,
-        Assignment(gt_idxs, labels),
+        DenseBoxes([level.transpose(1, 2)[..., None] for level in DELTAS.split([1, 2], dim=1)]),
+        assign_each_anchor(gt_idxs, labels),
         [empty, full],
         coder=LinearDistances(),
         loss=loss,
@@ -66,21 +64,6 @@ def test_a_loss_of_encodings_sees_deltas() -> None:
     torch.testing.assert_close(matched(SmoothL1Loss())[1], torch.tensor([0.25, 0.375]))
 
 
-def test_maps_become_rows_cell_by_cell_and_anchor_by_anchor() -> None:
-    level = torch.arange(1 * 2 * 3 * 2 * 2.0).view(1, 2 * 3, 2, 2)  # A = 2 anchors, K = 3
-    rows = per_anchor([level], 3)[0]
-    assert rows.shape == (1, 8, 3)
-    # the second anchor of the cell in row 1, column 0
-    assert rows[0, 2 * 2 + 1].tolist() == [level[0, 3 + k, 1, 0].item() for k in range(3)]
-
-
-def test_levels_are_joined_in_order_in_single_precision() -> None:
-    levels = [torch.zeros(2, 4, 3, 3, dtype=torch.bfloat16), torch.ones(2, 4, 1, 2)]
-    rows = flatten(levels, 4)
-    assert rows.shape == (2, 11, 4) and rows.dtype == torch.float32
-    assert rows[:, :9].eq(0).all() and rows[:, 9:].eq(1).all()
-
-
 def test_targets_are_zero_but_at_the_positives_class() -> None:
     matches, _ = matched(GIoULoss())
     targets = class_targets(matches, torch.tensor([0.5, 0.7]), torch.zeros(2, 3, 4))
@@ -106,10 +89,11 @@ def test_a_stage_without_a_weight_is_named() -> None:
 
 def test_quality_is_compared_at_the_positives() -> None:
     quality = torch.tensor([[0.3, -2.0, 5.0]])
-    labels = torch.tensor([[1, 0, 1]])
     wanted = torch.tensor([0.25, 0.75])
+    places = {"image": torch.tensor([0, 0]), "anchor": torch.tensor([0, 2])}
+    matches = Matches(**places, **dict.fromkeys(Matches._fields[2:], torch.zeros(2)))
     expected = -sum(
         w * math.log(1 / (1 + math.exp(-q))) + (1 - w) * math.log(1 - 1 / (1 + math.exp(-q)))
         for q, w in ((0.3, 0.25), (5.0, 0.75))
     )
-    assert quality_loss(quality, labels, wanted).item() == pytest.approx(expected, rel=1e-6)
+    assert quality_loss(quality, matches, wanted).item() == pytest.approx(expected, rel=1e-6)

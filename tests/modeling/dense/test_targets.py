@@ -6,6 +6,7 @@ import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
+from tests.helpers.assignments import labelled
 from vfnet_d2.modeling.dense.targets import (
     centerness,
     check_targets,
@@ -126,5 +127,5 @@ def test_centerness_by_hand() -> None:
 
 def test_positives_are_counted_over_the_batch_or_one_at_least_an_image() -> None:
     labels = torch.tensor([[1, 1, 0], [0, -1, 0], [-1, 1, 1]])
-    assert count_positives(labels).item() == 4
-    assert count_at_least_one_an_image(labels).item() == 2 + 1 + 2
+    assert count_positives(labelled(labels)).item() == 4
+    assert count_at_least_one_an_image(labelled(labels)).item() == 2 + 1 + 2

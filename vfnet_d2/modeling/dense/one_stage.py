@@ -5,7 +5,7 @@ A detector is made by plugging parts in; a subclass exists only where a hook dif
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -26,14 +26,19 @@ from vfnet_d2.modeling.dense.postprocess import CANDIDATE_SELECTORS, detect
 from vfnet_d2.modeling.dense.stages import (
     box_losses,
     class_targets,
-    flatten,
     match_stage,
     quality_loss,
-    stage_deltas,
 )
-from vfnet_d2.modeling.dense.structures import Assignment, Deltas, HeadOutputs, Matches
-from vfnet_d2.modeling.dense.suppression import ClasswiseNMS, Suppression
+from vfnet_d2.modeling.dense.structures import (
+    Assignment,
+    BoxStage,
+    HeadOutputs,
+    Matches,
+    flatten,
+)
 from vfnet_d2.modeling.dense.targets import MIN_IOU, centerness, check_targets, count_positives
+from vfnet_d2.modeling.detector import InferenceSettings, ModelInputs, in_original_size
+from vfnet_d2.modeling.suppression import ClasswiseNMS, Suppression
 from vfnet_d2.utils.registry import lookup_name
 
 
@@ -67,6 +72,8 @@ class OneStageDetector(DenseDetector):
     Raises:
         ValueError: unknown candidate unit, deformable convolution or memory format.
     """
+
+    num_classes_key: ClassVar[str] = "MODEL.ONE_STAGE.NUM_CLASSES"
 
     @configurable
     def __init__(
@@ -120,88 +127,114 @@ class OneStageDetector(DenseDetector):
         """Map ``cfg.MODEL.ONE_STAGE`` and Detectron2's own nodes to the constructor's arguments."""
         return parts_from_config(cfg)
 
-    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
-        """Return losses in training, detections otherwise; see Detectron2's model conventions."""
-        if self.training:
-            check_targets(batched_inputs, self.num_classes)
-        return super().forward(batched_inputs)
+    @property
+    def inference_settings(self) -> InferenceSettings:
+        """See :class:`~vfnet_d2.modeling.detector.Detector`."""
+        return InferenceSettings(self.score_thresh, self.max_detections_per_image, self.suppression)
 
-    def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
+    def classifiers(self) -> dict[str, int]:
+        """See :class:`~vfnet_d2.modeling.detector.Detector`."""
+        return {"head.cls_pred": getattr(self.head, "num_anchors", 1)}
+
+    def preprocess_image(self, batched_inputs: ModelInputs) -> ImageList:
         """Normalise, pad and join the images, in the network's memory format."""
         images = super().preprocess_image(batched_inputs)
         return ImageList(lay_out(images.tensor, self.memory_format), images.image_sizes)
 
-    def forward_training(
-        self,
-        images: ImageList,
-        features: list[Tensor],
-        predictions: HeadOutputs,
-        gt_instances: list[Instances],
-    ) -> dict[str, Tensor]:
-        """Compute the losses of a batch, in float32 also under autocast."""
-        with torch.autocast(self.device.type, enabled=False):
-            anchors = self.anchor_generator(features)
-            deltas = [stage_deltas(stage) for stage in predictions.boxes]
-            return self.losses(
-                Boxes.cat(anchors).tensor,
-                flatten(predictions.logits, self.num_classes),
-                deltas,
-                self.assign(anchors, gt_instances, deltas),
-                gt_instances,
-                quality=flatten(predictions.quality, 1)[..., 0] if predictions.quality else None,
-            )
+    def network(self, images: Tensor) -> HeadOutputs:
+        """Map normalised, padded images (N, 3, H, W) to the head's outputs."""
+        maps = self.backbone(images)
+        outputs: HeadOutputs = self.head([maps[name] for name in self.head_in_features])
+        return outputs
 
-    def losses(
+    def forward(self, batched_inputs: ModelInputs) -> Any:
+        """Return losses in training, detections otherwise; see Detectron2's model conventions."""
+        if not self.training:
+            return self.inference(batched_inputs)
+        check_targets(batched_inputs, self.num_classes)
+        images = self.preprocess_image(batched_inputs)
+        targets = [item["instances"].to(self.device) for item in batched_inputs]
+        return self.losses(self.network(images.tensor), targets)
+
+    def inference(
+        self, batched_inputs: ModelInputs, settings: InferenceSettings | None = None
+    ) -> list[dict[str, Any]]:
+        """See :class:`~vfnet_d2.modeling.detector.Detector`."""
+        images = self.preprocess_image(batched_inputs)
+        outputs = self.network(images.tensor)
+        return in_original_size(
+            self.detections(outputs, images.image_sizes, settings), batched_inputs
+        )
+
+    def detections(
         self,
-        anchors: Tensor,
-        logits: Tensor,
-        deltas: Sequence[Deltas],
-        assignments: list[Assignment],
-        gt_instances: list[Instances],
-        *,
-        quality: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """Compute the losses from flattened predictions.
+        outputs: HeadOutputs,
+        image_sizes: Sequence[tuple[int, int]],
+        settings: InferenceSettings | None = None,
+    ) -> list[Instances]:
+        """Return the detections of each image, in pixels of the network's input.
 
         Args:
-            anchors: (R, 4) in pixels.
-            logits: (N, R, K).
-            deltas: of S stages.
-            assignments: of the N x R anchors, one per box stage; the last one also classifies.
-            gt_instances: N ``Instances``.
-            quality: (N, R) before the sigmoid, of heads that predict one.
+            outputs: of :meth:`network`, for N images.
+            image_sizes: of the N images without padding, (height, width).
+            settings: None for :attr:`inference_settings`.
+        """
+        return detect(
+            outputs,
+            [boxes.tensor for boxes in self.anchor_generator(outputs.logits)],
+            image_sizes,
+            num_classes=self.num_classes,
+            select=self.select,
+            topk=self.topk_candidates,
+            decode=self.box_coder.apply_deltas,
+            settings=settings or self.inference_settings,
+        )
+
+    def losses(self, outputs: HeadOutputs, gt_instances: list[Instances]) -> dict[str, Tensor]:
+        """Return the losses of a batch, computed in float32 also under autocast.
+
+        Args:
+            outputs: of :meth:`network`, for N images.
+            gt_instances: N ``Instances`` with ``gt_boxes`` in pixels and ``gt_classes``.
 
         Returns:
-            ``loss_cls``, one loss per box stage and, with ``quality``, ``loss_centerness``.
+            ``loss_cls``, one loss per box stage and, of heads that predict a quality,
+            ``loss_centerness``.
         """
-        stages = [
-            match_stage(anchors, *stage, gt_instances, coder=self.box_coder, loss=self.box_loss)
-            for stage in zip(deltas, assignments, strict=True)
-        ]
-        last, (matches, _) = assignments[-1], stages[-1]
-        weights = [self.box_weights(matches) for matches, _ in stages]
-        # One collective for all normalisers, on every step and every rank.
-        sums = [self.cls_normalizer(last.labels)] + [
-            self.box_normalizer(assignment.labels, weight)
-            for assignment, weight in zip(assignments, weights, strict=True)
-        ]
-        normalizers = reduce_mean(torch.stack([x.to(logits.dtype) for x in sums])).clamp(min=1)
-        counted = self.classified(last)
-        score = self.iou_target(matches, gt_instances) if self.cls_loss.iou_aware else 1.0
-        targets = class_targets(matches, score, logits)
-        losses = {"loss_cls": self.cls_loss(logits[counted], targets[counted]) / normalizers[0]}
-        weighted = [loss * weight for (_, loss), weight in zip(stages, weights, strict=True)]
-        losses |= box_losses(weighted, self.box_loss_weights, normalizers[1:])
-        if quality is not None:
-            entropy = quality_loss(quality, last.labels, self.quality_targets(matches))
-            losses["loss_centerness"] = entropy / normalizers[0]
-        return losses
+        with torch.autocast(self.device.type, enabled=False):
+            anchors = self.anchor_generator(outputs.logits)
+            assignments = self.assign(anchors, gt_instances, outputs.boxes)
+            flat = Boxes.cat(anchors).tensor
+            stages = [
+                match_stage(flat, *stage, gt_instances, coder=self.box_coder, loss=self.box_loss)
+                for stage in zip(outputs.boxes, assignments, strict=True)
+            ]
+            logits = flatten(outputs.logits, self.num_classes)
+            last, (matches, _) = assignments[-1], stages[-1]
+            weights = [self.box_weights(matches) for matches, _ in stages]
+            # One collective for all normalisers, on every step and every rank.
+            sums = [self.cls_normalizer(last)] + [
+                self.box_normalizer(assignment, weight)
+                for assignment, weight in zip(assignments, weights, strict=True)
+            ]
+            normalizers = reduce_mean(torch.stack([x.to(logits.dtype) for x in sums])).clamp(min=1)
+            counted = self.classified(last)
+            score = self.iou_target(matches, gt_instances) if self.cls_loss.iou_aware else 1.0
+            targets = class_targets(matches, score, logits)
+            losses = {"loss_cls": self.cls_loss(logits[counted], targets[counted]) / normalizers[0]}
+            weighted = [loss * weight for (_, loss), weight in zip(stages, weights, strict=True)]
+            losses |= box_losses(weighted, self.box_loss_weights, normalizers[1:])
+            if outputs.quality is not None:
+                quality = flatten(outputs.quality, 1)[..., 0]
+                entropy = quality_loss(quality, matches, self.quality_targets(matches))
+                losses["loss_centerness"] = entropy / normalizers[0]
+            return losses
 
     def assign(
-        self, anchors: list[Boxes], gt_instances: list[Instances], deltas: Sequence[Deltas]
+        self, anchors: list[Boxes], gt_instances: list[Instances], stages: Sequence[BoxStage]
     ) -> list[Assignment]:
         """Hook: which anchor answers for which box, per stage. Default: the matcher, for all."""
-        return [self.matcher(anchors, gt_instances)] * len(deltas)
+        return [self.matcher(anchors, gt_instances)] * len(stages)
 
     def classified(self, assignment: Assignment) -> Tensor:
         """Hook: (N, R) mask of the anchors that the classification loss counts.
@@ -212,12 +245,12 @@ class OneStageDetector(DenseDetector):
             return torch.ones_like(assignment.labels, dtype=torch.bool)
         return assignment.labels >= 0
 
-    def cls_normalizer(self, labels: Tensor) -> Tensor:
-        """Hook: what the classification and quality losses are divided by, of labels (N, R)."""
-        return count_positives(labels)
+    def cls_normalizer(self, assignment: Assignment) -> Tensor:
+        """Hook: what the classification and quality losses are divided by, a scalar."""
+        return count_positives(assignment)
 
-    def box_normalizer(self, labels: Tensor, weights: Tensor) -> Tensor:
-        """Hook: what a stage's box losses are divided by, of labels (N, R) and weights (P,)."""
+    def box_normalizer(self, assignment: Assignment, weights: Tensor) -> Tensor:
+        """Hook: what a stage's box losses are divided by; ``weights`` (P,) are its positives'."""
         return weights.sum()
 
     def box_weights(self, matches: Matches) -> Tensor:
@@ -231,20 +264,3 @@ class OneStageDetector(DenseDetector):
     def iou_target(self, matches: Matches, gt_instances: list[Instances]) -> Tensor:
         """Hook: (P,) IoU-aware classification scores (IACS). Default: the IoU, never 0."""
         return matches.ious.clamp(min=MIN_IOU)
-
-    def forward_inference(
-        self, images: ImageList, features: list[Tensor], predictions: HeadOutputs
-    ) -> list[Instances]:
-        """Return the detections of each image, in the coordinates of the network's input."""
-        return detect(
-            predictions,
-            [boxes.tensor for boxes in self.anchor_generator(features)],
-            images.image_sizes,
-            num_classes=self.num_classes,
-            select=self.select,
-            score_thresh=self.score_thresh,
-            topk=self.topk_candidates,
-            decode=self.box_coder.apply_deltas,
-            suppression=self.suppression,
-            max_detections=self.max_detections_per_image,
-        )

@@ -9,7 +9,7 @@ from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
 from vfnet_d2.modeling.dense.box_coders import BOX_CODER_REGISTRY
 from vfnet_d2.modeling.dense.heads.registry import HEAD_REGISTRY
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
-from vfnet_d2.modeling.dense.suppression import SUPPRESSION_REGISTRY
+from vfnet_d2.modeling.suppression import SUPPRESSION_REGISTRY
 from vfnet_d2.utils.registry import build_part
 
 # Parts that need nothing but their own config node, and settings that the node holds itself.

@@ -12,9 +12,9 @@ import torch
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
-from vfnet_d2.modeling.dense.stages import per_anchor
-from vfnet_d2.modeling.dense.structures import BoxesOnDemand, HeadOutputs
-from vfnet_d2.modeling.dense.suppression import Suppression
+from vfnet_d2.modeling.dense.structures import BoxStage, HeadOutputs, per_anchor
+from vfnet_d2.modeling.detector import InferenceSettings
+from vfnet_d2.modeling.suppression import Suppression
 
 Candidates = tuple[Tensor, Tensor, Tensor]
 
@@ -93,24 +93,18 @@ def decode_level(
 
 
 def deltas_at(
-    stage: Sequence[Tensor], anchors: Sequence[Sequence[Tensor]], sizes: Sequence[int]
+    stage: BoxStage, anchors: Sequence[Sequence[Tensor]], sizes: Sequence[int]
 ) -> list[list[Tensor]]:
     """Deltas (P, 4) of chosen anchors.
 
     Args:
-        stage: L maps (N, A*4, H, W), or a :class:`BoxesOnDemand`, which computes no others.
+        stage: the box stage that counts.
         anchors: for each of N images, the indices (P,) on each of L levels.
         sizes: number of anchors of an image on each level.
 
     Returns:
         for each image, those of each level.
     """
-    if not isinstance(stage, BoxesOnDemand):
-        rows = per_anchor(stage, 4)
-        return [
-            [level[image][anchor] for level, anchor in zip(rows, chosen, strict=True)]
-            for image, chosen in enumerate(anchors)
-        ]
     counts = [[len(level) for level in levels] for levels in anchors]
     image = torch.repeat_interleave(torch.tensor([sum(levels) for levels in counts]))
     starts = [0, *itertools.accumulate(sizes[:-1])]
@@ -159,11 +153,9 @@ def detect(
     *,
     num_classes: int,
     select: Callable[..., Candidates],
-    score_thresh: float,
     topk: int,
     decode: Callable[[Tensor, Tensor], Tensor],
-    suppression: Suppression,
-    max_detections: int,
+    settings: InferenceSettings,
 ) -> list[Instances]:
     """Detections of each image of a batch, from the last box stage.
 
@@ -173,15 +165,13 @@ def detect(
         image_sizes: of the N images without padding.
         num_classes: K.
         select: one of ``CANDIDATE_SELECTORS``.
-        score_thresh: see :func:`select_points`.
-        topk: likewise, on each level.
+        topk: see :func:`select_points`, on each level.
         decode: see :func:`decode_level`.
-        suppression: see :func:`suppress_image`.
-        max_detections: see :func:`suppress_image`.
+        settings: threshold, suppression and most detections.
     """
     logits = per_anchor(outputs.logits, num_classes)
     quality = outputs.quality and [x[..., 0] for x in per_anchor(outputs.quality, 1)]
-    choose = functools.partial(select, score_thresh=score_thresh, topk=topk)
+    choose = functools.partial(select, score_thresh=settings.score_thresh, topk=topk)
     chosen = [[choose(level[image]) for level in logits] for image in range(len(image_sizes))]
     picked = [[anchor for anchor, *_ in levels] for levels in chosen]
     deltas = deltas_at(outputs.boxes[-1], picked, [len(level) for level in anchors])
@@ -192,7 +182,10 @@ def detect(
         levels = [decode_level(*level, decode=decode) for level in parts]
         results.append(
             suppress_image(
-                levels, image_size, suppression=suppression, max_detections=max_detections
+                levels,
+                image_size,
+                suppression=settings.suppression,
+                max_detections=settings.max_detections,
             )
         )
     return results

@@ -1,46 +1,23 @@
-"""From a head's maps to predictions per anchor, and from these to the losses of a box stage."""
+"""From the predictions of a box stage to its positives and losses."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from detectron2.structures import Instances
 from torch import Tensor
 from torch.nn import functional as F
 
-from vfnet_d2.layers.precision import at_least_float32
 from vfnet_d2.losses.box import BoxLoss, paired_iou
-from vfnet_d2.modeling.dense.structures import Assignment, BoxesOnDemand, Deltas, Matches
+from vfnet_d2.modeling.dense.structures import Assignment, BoxStage, Matches
 from vfnet_d2.modeling.dense.targets import matched_targets
 
 BOX_LOSS_NAMES = ("loss_bbox", "loss_bbox_refine")
 
 
-def per_anchor(levels: Sequence[Tensor], channels: int) -> list[Tensor]:
-    """Turn L maps (N, A*channels, H, W) into (N, H*W*A, channels), at least float32."""
-    return [_rows(at_least_float32(level), channels) for level in levels]
-
-
-def _rows(level: Tensor, channels: int) -> Tensor:
-    if level.shape[1] == channels:  # one anchor a cell: a view does, and most of it is never read
-        return level.flatten(2).transpose(1, 2)
-    return permute_to_N_HWA_K(level, channels)
-
-
-def flatten(levels: Sequence[Tensor], channels: int) -> Tensor:
-    """Join L maps (N, A*channels, H, W) to (N, R, channels), at least float32."""
-    return torch.cat(per_anchor(levels, channels), dim=1)
-
-
-def stage_deltas(stage: Sequence[Tensor]) -> Deltas:
-    """Deltas of a box stage (N, R, 4), at least float32, of L maps; or on demand, as they are."""
-    return stage if isinstance(stage, BoxesOnDemand) else flatten(stage, 4)
-
-
 def match_stage(
     anchors: Tensor,
-    deltas: Deltas,
+    deltas: BoxStage,
     assignment: Assignment,
     targets: list[Instances],
     *,
@@ -51,7 +28,7 @@ def match_stage(
 
     Args:
         anchors: (R, 4) in pixels.
-        deltas: in the coder's encoding.
+        deltas: of the stage.
         assignment: of the N x R anchors.
         targets: N ``Instances``.
         coder: the box coder.
@@ -60,12 +37,9 @@ def match_stage(
     Returns:
         the P positives and their losses (P,), neither weighted nor normalised.
     """
-    image, anchor = torch.nonzero(assignment.labels == 1, as_tuple=True)
-    gt_boxes, gt_classes = matched_targets(targets, assignment.gt_idxs[image, anchor], image)
-    if isinstance(deltas, BoxesOnDemand):
-        chosen = deltas.at(image, anchor)
-    else:
-        chosen = deltas[image, anchor]
+    _, image, anchor, gt = assignment
+    gt_boxes, gt_classes = matched_targets(targets, gt, image)
+    chosen = deltas.at(image, anchor)
     anchor_boxes = anchors[anchor]
     boxes = coder.apply_deltas(chosen, anchor_boxes)
     found = boxes.detach()
@@ -85,15 +59,16 @@ def class_targets(matches: Matches, score: Tensor | float, logits: Tensor) -> Te
     return targets
 
 
-def quality_loss(quality: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
-    """Cross-entropy, summed, of the positives' quality.
+def quality_loss(quality: Tensor, matches: Matches, wanted: Tensor) -> Tensor:
+    """Return the summed cross-entropy of the positives' quality.
 
     Args:
         quality: (N, R) before the sigmoid.
-        labels: (N, R), 1 at the positives.
+        matches: the P positives.
         wanted: (P,) in [0, 1].
     """
-    return F.binary_cross_entropy_with_logits(quality[labels == 1], wanted, reduction="sum")
+    predicted = quality[matches.image, matches.anchor]
+    return F.binary_cross_entropy_with_logits(predicted, wanted, reduction="sum")
 
 
 def box_losses(

@@ -9,43 +9,79 @@ import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
+from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from torch import Tensor
 
+from vfnet_d2.layers.precision import at_least_float32
 
-class BoxesOnDemand(Sequence[Tensor], abc.ABC):
-    """L maps (N, 4, H, W) of a box stage that are computed where they are looked at.
 
-    Detections, and the losses of boxes, come from a small part of all anchors: who asks for these
-    gets them without the rest.
+def per_anchor(levels: Sequence[Tensor], channels: int) -> list[Tensor]:
+    """Turn L maps (N, A*channels, H, W) into (N, H*W*A, channels), at least float32."""
+    return [_rows(at_least_float32(level), channels) for level in levels]
+
+
+def _rows(level: Tensor, channels: int) -> Tensor:
+    if level.shape[1] == channels:  # one anchor a cell: a view does, and most of it is never read
+        return level.flatten(2).transpose(1, 2)
+    return permute_to_N_HWA_K(level, channels)
+
+
+def flatten(levels: Sequence[Tensor], channels: int) -> Tensor:
+    """Join L maps (N, A*channels, H, W) to (N, R, channels), at least float32."""
+    return torch.cat(per_anchor(levels, channels), dim=1)
+
+
+class BoxStage(abc.ABC):
+    """The box deltas that a head predicts in one stage, in the box coder's encoding.
+
+    Detections, and the losses of boxes, come from a small part of all anchors: those who ask for
+    these by :meth:`at` get them, from some stages without the cost of the rest.
     """
 
     @abc.abstractmethod
-    def compute(self) -> list[Tensor]:
-        """All L maps."""
+    def maps(self) -> list[Tensor]:
+        """Return L maps (N, A*4, H, W) of all deltas."""
 
     @abc.abstractmethod
     def at(self, image: Tensor, anchor: Tensor) -> Tensor:
-        """Deltas (P, 4) of chosen anchors.
+        """Return the deltas (P, 4) of chosen anchors, at least float32.
 
         Args:
             image: (P,) of the batch.
             anchor: (P,) index of the anchor among the R of all levels.
         """
 
-    @functools.cached_property
+    def flat(self) -> Tensor:
+        """Return all deltas (N, R, 4), at least float32."""
+        return flatten(self.maps(), 4)
+
+
+class DenseBoxes(BoxStage):
+    """Deltas that are all there.
+
+    Args:
+        levels: L maps (N, A*4, H, W).
+    """
+
+    def __init__(self, levels: Sequence[Tensor]) -> None:
+        self._levels = list(levels)
+
     def maps(self) -> list[Tensor]:
-        """All L maps, computed once."""
-        return self.compute()
+        """See :class:`BoxStage`."""
+        return self._levels
 
-    def __getitem__(self, level):  # type: ignore[no-untyped-def]
-        return self.maps[level]
+    def at(self, image: Tensor, anchor: Tensor) -> Tensor:
+        """See :class:`BoxStage`."""
+        return self._flat[image, anchor]
 
-    def __len__(self) -> int:
-        return len(self.maps)
+    def flat(self) -> Tensor:
+        """See :class:`BoxStage`."""
+        return self._flat
 
-
-# Box deltas of a stage: all of them (N, R, 4), or those that are asked for.
-Deltas = Tensor | BoxesOnDemand
+    @functools.cached_property
+    def _flat(self) -> Tensor:
+        return super().flat()
 
 
 class HeadOutputs(NamedTuple):
@@ -53,28 +89,41 @@ class HeadOutputs(NamedTuple):
 
     Attributes:
         logits: L tensors (N, A*K, H, W), class scores before the sigmoid.
-        boxes: S stages of L tensors (N, A*4, H, W), box deltas in the box coder's encoding; the
-            last stage is the one used at test time and may be a :class:`BoxesOnDemand`.
+        boxes: S stages; the last one counts at test time.
         quality: L tensors (N, A, H, W) before the sigmoid (centerness), or None.
     """
 
     logits: list[Tensor]
-    boxes: Sequence[Sequence[Tensor]]
+    boxes: Sequence[BoxStage]
     quality: list[Tensor] | None = None
 
 
 class Assignment(NamedTuple):
-    """Which ground-truth box each anchor answers for.
+    """Which anchors answer for which ground-truth boxes.
 
     Attributes:
-        gt_idxs: (N, R) int64, index of the box within its own image; meaningless where the label
-            is not 1.
         labels: (N, R) int8: 1 positive, 0 negative, -1 takes no part (outside the image's own
             padded area, or ambiguous).
+        image: (P,) int64, image of each positive pair of anchor and box.
+        anchor: (P,) int64, its anchor among the R of the image. A pair may occur twice.
+        gt: (P,) int64, its box, by number within the image.
     """
 
-    gt_idxs: Tensor
     labels: Tensor
+    image: Tensor
+    anchor: Tensor
+    gt: Tensor
+
+
+def assign_each_anchor(gt_idxs: Tensor, labels: Tensor) -> Assignment:
+    """Return the assignment of anchors that answer for one box at most.
+
+    Args:
+        gt_idxs: (N, R) int64, box of each anchor; not looked at where the label is not 1.
+        labels: (N, R) int8, see :class:`Assignment`.
+    """
+    image, anchor = torch.nonzero(labels == 1, as_tuple=True)
+    return Assignment(labels, image, anchor, gt_idxs[image, anchor])
 
 
 class Matches(NamedTuple):

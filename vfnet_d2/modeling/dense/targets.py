@@ -7,6 +7,8 @@ import torch
 from detectron2.structures import Instances
 from torch import Tensor
 
+from vfnet_d2.modeling.dense.structures import Assignment
+
 # Resizing rounds box corners; more than this many pixels outside is a mistake in the data.
 BORDER_TOLERANCE = 1.0
 # Keeps a positive with IoU 0 a positive: the varifocal loss reads target 0 as background.
@@ -104,11 +106,12 @@ def centerness(anchors: Tensor, gt_boxes: Tensor) -> Tensor:
     return (torch.minimum(before, after) / torch.maximum(before, after)).prod(dim=1).sqrt()
 
 
-def count_positives(labels: Tensor) -> Tensor:
-    """Number of positive anchors of a batch, from labels (N, R)."""
-    return (labels == 1).sum()
+def count_positives(assignment: Assignment) -> Tensor:
+    """Return the number of positive pairs of a batch, a scalar."""
+    return assignment.labels.new_tensor(len(assignment.image), dtype=torch.int64)
 
 
-def count_at_least_one_an_image(labels: Tensor) -> Tensor:
-    """The same, but an image without any counts as one, as mmdet's samplers have it."""
-    return (labels == 1).sum(dim=1).clamp(min=1).sum()
+def count_at_least_one_an_image(assignment: Assignment) -> Tensor:
+    """Return the same, but an image without any counts as one, as in mmdet's samplers."""
+    counts = torch.bincount(assignment.image, minlength=len(assignment.labels))
+    return counts.clamp(min=1).sum()

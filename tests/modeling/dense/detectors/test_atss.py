@@ -5,6 +5,7 @@ import torch
 from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from torch import nn
 
+from tests.helpers.assignments import labelled
 from tests.helpers.shrink import shrunk_config
 from vfnet_d2.modeling.dense.detectors.atss import ATSS, FCOSATSS
 from vfnet_d2.modeling.dense.structures import Matches
@@ -32,7 +33,7 @@ def test_a_box_is_weighted_by_its_true_centerness(model: nn.Module) -> None:
 
 def test_an_image_without_positives_counts_as_one_in_atss_alone(model: nn.Module) -> None:
     labels = torch.tensor([[1, 1, 0, -1], [0, 0, 0, 0]])
-    assert model.cls_normalizer(labels) == (3 if isinstance(model, ATSS) else 2)
+    assert model.cls_normalizer(labelled(labels)) == (3 if isinstance(model, ATSS) else 2)
 
 
 def test_the_last_box_loss_weight_counts(model: nn.Module) -> None:

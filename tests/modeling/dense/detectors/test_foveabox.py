@@ -6,6 +6,7 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from detectron2.structures import Instances
 from torch import nn
 
+from tests.helpers.assignments import labelled
 from tests.helpers.shrink import shrunk_config
 from vfnet_d2.modeling.dense.detectors.foveabox import FoveaBox
 from vfnet_d2.modeling.dense.structures import Matches
@@ -23,13 +24,13 @@ def test_is_registered_under_its_name() -> None:
 
 def test_every_image_adds_one_to_the_classification_s_normaliser(model: nn.Module) -> None:
     labels = torch.tensor([[1, 1, 1, 0], [0, 0, 0, 0]])
-    assert model.cls_normalizer(labels) == 3 + 2
+    assert model.cls_normalizer(labelled(labels)) == 3 + 2
 
 
 def test_boxes_are_divided_by_the_positives(model: nn.Module) -> None:
     labels = torch.tensor([[1, 1, 1, 0], [0, 0, 0, 0]])
     weights = model.box_weights(matches_of([[0.0, 0, 10, 10]] * 3, [0, 0, 0]))
-    assert model.box_normalizer(labels, weights) == 3
+    assert model.box_normalizer(labelled(labels), weights) == 3
 
 
 def matches_of(boxes: list[list[float]], image: list[int]) -> Matches:

@@ -5,8 +5,9 @@ import torch
 from detectron2.modeling import build_model
 from torch import nn
 
+from tests.helpers.assignments import labelled
 from tests.helpers.shrink import shrunk_config
-from vfnet_d2.modeling.dense.structures import Assignment, Matches
+from vfnet_d2.modeling.dense.structures import Matches
 
 
 @pytest.fixture(scope="module", params=["FocalLoss", "VarifocalLoss"])
@@ -18,13 +19,14 @@ def model(request: pytest.FixtureRequest) -> nn.Module:
 
 def test_ambiguous_anchors_and_padding_train_no_classifier(model: nn.Module) -> None:
     labels = torch.tensor([[1, 0, -1]])
-    counted = model.classified(Assignment(torch.zeros_like(labels), labels))
+    counted = model.classified(labelled(labels))
     assert counted.tolist() == [[True, True, False]]
 
 
 def test_both_normalisers_count_positives_and_at_least_one_an_image(model: nn.Module) -> None:
     labels = torch.tensor([[1, 1, 0, -1], [0, 0, 0, 0]])
-    assert model.cls_normalizer(labels) == model.box_normalizer(labels, torch.rand(2)) == 3
+    found = labelled(labels)
+    assert model.cls_normalizer(found) == model.box_normalizer(found, torch.rand(2)) == 3
 
 
 def test_a_box_that_misses_its_object_has_target_zero(model: nn.Module) -> None:

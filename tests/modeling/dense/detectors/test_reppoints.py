@@ -11,7 +11,7 @@ from torch import nn
 from tests.helpers.shrink import shrunk_config
 from vfnet_d2.modeling.dense.matchers.max_iou import MaxIoUMatcher
 from vfnet_d2.modeling.dense.matchers.point import PointMatcher
-from vfnet_d2.modeling.dense.structures import Assignment
+from vfnet_d2.modeling.dense.structures import Assignment, DenseBoxes, assign_each_anchor
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +49,17 @@ def test_refinement_is_matched_by_the_initial_boxes(
     model: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labels = torch.zeros(1, 2, dtype=torch.int8)
-    first, second = (Assignment(labels.long(), labels + value) for value in (0, 1))
+    first, second = (assign_each_anchor(labels.long(), labels + value) for value in (0, 1))
     spies = Spy(first), Spy(second)
     monkeypatch.setattr(model, "initial_matcher", spies[0])
     monkeypatch.setattr(model, "matcher", spies[1])
     # of sides 32 around (0, 0) and (8, 0)
     anchors = [Boxes(torch.tensor([[-16.0, -16, 16, 16], [-8.0, -16, 24, 16]]))]
     initial = torch.tensor([[[-0.5, -0.25, 0.5, 0.25], [0.25, 0.0, 0.5, 1.0]]])
-    deltas = [initial.requires_grad_(), torch.zeros(1, 2, 4)]
+    levels = [
+        x.transpose(1, 2)[:, :, None] for x in (initial.requires_grad_(), torch.zeros(1, 2, 4))
+    ]
+    deltas = [DenseBoxes([level]) for level in levels]
     assert model.assign(anchors, [Instances((32, 32))], deltas) == [first, second]
     assert spies[0].predicted is None
     # 32 x the corners + the centres

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from tests.helpers.small_model import random_input, small_model
 from vfnet_d2.modeling.dense.heads.refinement import Refinement
 from vfnet_d2.modeling.dense.heads.vfnet_head import VFNetHead
-from vfnet_d2.modeling.dense.stages import flatten
 from vfnet_d2.modeling.dense.structures import HeadOutputs
 
 SIZES = [(9, 7), (5, 4), (2, 1), (1, 1)]
@@ -57,7 +56,7 @@ def test_every_cell_of_every_level_and_image(head: VFNetHead) -> None:
     assert isinstance(sparse, Refinement) and not isinstance(dense, Refinement)
     with torch.no_grad():
         found = sparse.at(*everything())
-    torch.testing.assert_close(found, flatten(dense, 4).flatten(0, 1))
+    torch.testing.assert_close(found, dense.flat().flatten(0, 1))
 
 
 def test_some_cells_in_any_order_and_twice(head: VFNetHead) -> None:
@@ -65,18 +64,18 @@ def test_some_cells_in_any_order_and_twice(head: VFNetHead) -> None:
     image, anchor = torch.tensor([1, 0, 0, 0, 1, 0]), torch.tensor([85, 62, 7, 7, 0, 83])
     with torch.no_grad():
         found = sparse.at(image, anchor)
-    torch.testing.assert_close(found, flatten(dense, 4)[image, anchor])
+    torch.testing.assert_close(found, dense.flat()[image, anchor])
 
 
 def test_sampling_points_far_outside_the_maps(head: VFNetHead) -> None:
     with torch.no_grad():
         head.box_pred.bias.fill_(5.0)  # 148 anchors wide
     dense, sparse = (outputs_of(head, maps(), sparse=x).boxes[-1] for x in (False, True))
-    initial = flatten(outputs_of(head, maps(), sparse=False).boxes[0], 4)
+    initial = outputs_of(head, maps(), sparse=False).boxes[0].flat()
     assert (8 * initial > max(map(max, SIZES))).double().mean() > 0.95  # in cells
     with torch.no_grad():
         found = sparse.at(*everything())
-    torch.testing.assert_close(found, flatten(dense, 4).flatten(0, 1))
+    torch.testing.assert_close(found, dense.flat().flatten(0, 1))
 
 
 def test_levels_of_a_whole_image(head: VFNetHead) -> None:
@@ -91,7 +90,7 @@ def test_levels_of_a_whole_image(head: VFNetHead) -> None:
     dense, sparse = (outputs_of(head, features, sparse=x).boxes[-1] for x in (False, True))
     with torch.no_grad():
         found = sparse.at(image, anchor)
-    torch.testing.assert_close(found, flatten(dense, 4)[image, anchor], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found, dense.flat()[image, anchor], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -112,7 +111,7 @@ def gradients(head: VFNetHead, *, sparse: bool, chosen: tuple[Tensor, Tensor]) -
     features = [x.requires_grad_() for x in maps()]
     stage = head(features).boxes[-1]
     assert isinstance(stage, Refinement) == sparse
-    boxes = stage.at(*chosen) if sparse else flatten(stage, 4)[chosen]
+    boxes = stage.at(*chosen) if sparse else stage.flat()[chosen]
     weights = torch.arange(1.0, boxes.numel() + 1, dtype=torch.double).view_as(boxes)
     leaves = [*features, *(p for n, p in head.named_parameters() if not n.startswith("cls"))]
     return list(torch.autograd.grad((boxes * weights).sum(), leaves))
@@ -133,9 +132,9 @@ def test_gradients_are_those_of_the_maps(head: VFNetHead, count: int) -> None:
 
 def test_looked_at_as_maps_they_are_the_dense_ones(head: VFNetHead) -> None:
     dense, sparse = (outputs_of(head, maps(), sparse=x).boxes[-1] for x in (False, True))
-    assert len(sparse) == len(SIZES)
     with torch.no_grad():
-        for one, other in zip(sparse, dense, strict=True):
+        assert len(sparse.maps()) == len(SIZES)
+        for one, other in zip(sparse.maps(), dense.maps(), strict=True):
             assert torch.equal(one, other)
 
 
@@ -206,7 +205,7 @@ def test_a_detector_learns_the_same() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_under_autocast_it_is_as_exact_as_the_maps(head: VFNetHead, dtype: torch.dtype) -> None:
     """Both against the same computation in double precision, with half-precision features."""
-    exact = flatten(outputs_of(head, maps(1), sparse=False).boxes[-1], 4)[0]
+    exact = outputs_of(head, maps(1), sparse=False).boxes[-1].flat()[0]
     head.float()
     features = [x.float() for x in maps(1)]
     errors = []
@@ -214,7 +213,7 @@ def test_under_autocast_it_is_as_exact_as_the_maps(head: VFNetHead, dtype: torch
         with torch.autocast("cpu", dtype=dtype):
             stage = outputs_of(head, features, sparse=sparse).boxes[-1]
         with torch.no_grad():
-            found = stage.at(*everything(1)) if sparse else flatten(stage, 4)[0]
+            found = stage.at(*everything(1)) if sparse else stage.flat()[0]
         assert found.dtype == torch.float32
         errors.append(((found - exact).abs() / exact).mean().item())
     dense, sparse_error = errors

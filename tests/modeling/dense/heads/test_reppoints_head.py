@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
+from tests.helpers.head_outputs import maps_of
 from vfnet_d2.modeling.dense.heads.registry import HEAD_REGISTRY, DenseHead
 from vfnet_d2.modeling.dense.heads.reppoints_head import RepPointsHead
 
@@ -46,7 +47,7 @@ def point_set(points: list[tuple[float, float]]) -> Tensor:
 
 
 def test_shapes_of_the_outputs() -> None:
-    logits, boxes, quality = make_head()(features())
+    logits, boxes, quality = maps_of(make_head()(features()))
     assert [tuple(x.shape) for x in logits] == [(2, 5, 6, 7), (2, 5, 3, 4)]
     assert len(boxes) == 2 and quality is None
     for stage in boxes:
@@ -75,7 +76,7 @@ def test_a_hundredth_of_the_gradient_reaches_the_side_factors() -> None:
 def test_convolutions_sample_at_the_points() -> None:
     head = make_head(num_convs=0, point_gradient=1.0)
     x = torch.randn(1, 8, 6, 7)
-    logits, (_, (refined,)), _ = head([x])
+    logits, (_, (refined,)), _ = maps_of(head([x]))
     points = head.point_pred(F.relu(head.point_conv(x)))
     grid = torch.tensor([[y, x] for y in (-1.0, 0, 1) for x in (-1.0, 0, 1)]).flatten()
     offsets = points - grid[:, None, None]
@@ -91,7 +92,7 @@ def test_a_tenth_of_the_sampling_gradient_reaches_the_initial_points(output: str
     found = []
     for share in (0.1, 1.0):
         head.point_gradient = share
-        logits, (_, refined), _ = head(inputs)
+        logits, (_, refined), _ = maps_of(head(inputs))
         loss = total(logits if output == "logits" else refined)
         found.append(gradients(head, loss)["point_conv.weight"])
     assert found[1].abs().max() > 0
@@ -100,7 +101,7 @@ def test_a_tenth_of_the_sampling_gradient_reaches_the_initial_points(output: str
 
 def test_initial_boxes_train_their_own_branch_and_no_other() -> None:
     head = make_head()
-    _, (initial, _), _ = head(features())
+    _, (initial, _), _ = maps_of(head(features()))
     grads = gradients(head, total(initial))
     trained = {name.split(".")[0] for name, grad in grads.items() if grad is not None}
     assert trained == {"point_tower", "point_conv", "point_pred", "moment_transfer"}
@@ -110,7 +111,7 @@ def test_points_that_coincide_have_a_finite_gradient() -> None:
     head = make_head()
     for parameter in head.point_pred.parameters():
         torch.nn.init.zeros_(parameter)
-    _, (initial, _), _ = head(features())
+    _, (initial, _), _ = maps_of(head(features()))
     grads = gradients(head, total(initial))
     assert all(grad.isfinite().all() for grad in grads.values() if grad is not None)
 
@@ -118,7 +119,7 @@ def test_points_that_coincide_have_a_finite_gradient() -> None:
 def test_boxes_are_single_precision_under_autocast() -> None:
     head = make_head()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits, boxes, _ = head(features())
+        logits, boxes, _ = maps_of(head(features()))
     assert {level.dtype for stage in boxes for level in stage} == {torch.float32}
     assert {level.dtype for level in logits} == {torch.bfloat16}
 

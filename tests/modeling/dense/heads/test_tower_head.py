@@ -51,7 +51,7 @@ def test_equals_detectron2_s_head_of_the_same_weights() -> None:
     logits, boxes, centerness = theirs(maps)
     found = ours(maps)
     assert found.quality is not None
-    for mine, expected in ((found.logits, logits), (found.boxes[0], boxes)):
+    for mine, expected in ((found.logits, logits), (found.boxes[0].maps(), boxes)):
         torch.testing.assert_close(mine, expected)
     torch.testing.assert_close(found.quality, centerness)
 
@@ -59,7 +59,7 @@ def test_equals_detectron2_s_head_of_the_same_weights() -> None:
 def test_shapes_with_nine_anchors_a_cell() -> None:
     outputs = build(num_anchors=9)(features())
     assert [tuple(x.shape) for x in outputs.logits] == [(2, 45, 6, 4), (2, 45, 3, 2)]
-    assert [[tuple(x.shape) for x in stage] for stage in outputs.boxes] == [
+    assert [[tuple(x.shape) for x in stage.maps()] for stage in outputs.boxes] == [
         [(2, 36, 6, 4), (2, 36, 3, 2)]
     ]
     assert outputs.quality and [tuple(x.shape) for x in outputs.quality] == [
@@ -70,10 +70,10 @@ def test_shapes_with_nine_anchors_a_cell() -> None:
 
 def test_each_level_has_its_own_factor_of_the_boxes() -> None:
     head, maps = build(), features()
-    before = head(maps).boxes[0]
+    before = head(maps).boxes[0].maps()
     with torch.no_grad():
         head.box_scales[1].scale.fill_(3.0)
-    after = head(maps).boxes[0]
+    after = head(maps).boxes[0].maps()
     torch.testing.assert_close(after[0], before[0])
     torch.testing.assert_close(after[1], 3 * before[1])
 
@@ -104,4 +104,4 @@ def test_boxes_are_float32_where_the_convolutions_are_not() -> None:
     head = build().bfloat16()
     head.box_scales.float()
     outputs = head([x.bfloat16() for x in features()])
-    assert {x.dtype for x in outputs.boxes[0]} == {torch.float32}
+    assert {x.dtype for x in outputs.boxes[0].maps()} == {torch.float32}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.helpers.head_outputs import maps_of
 from vfnet_d2.layers.deform.modulated_conv import ModulatedDeformConv2d
 from vfnet_d2.layers.deform.star_ops import star_offsets
 from vfnet_d2.modeling.dense.heads import vfnet_head
@@ -62,7 +63,7 @@ def captured_distances(
 
 
 def test_shapes_of_the_outputs() -> None:
-    logits, boxes, quality = make_head()(features())
+    logits, boxes, quality = maps_of(make_head()(features()))
     assert [tuple(x.shape) for x in logits] == [(2, 5, 6, 7), (2, 5, 3, 4)]
     assert len(boxes) == 2 and quality is None
     for stage in boxes:
@@ -70,7 +71,7 @@ def test_shapes_of_the_outputs() -> None:
 
 
 def test_distances_are_positive() -> None:
-    _, boxes, _ = make_head(init_std=0.5)(features())
+    _, boxes, _ = maps_of(make_head(init_std=0.5)(features()))
     assert all((level > 0).all() for stage in boxes for level in stage)
 
 
@@ -113,7 +114,7 @@ def test_the_refined_box_is_a_factor_of_the_initial() -> None:
     nn.init.zeros_(head.refine_pred.weight)
     with torch.no_grad():
         head.refine_pred.bias.copy_(torch.tensor([2.0, 3.0, 4.0, 5.0]).log())
-    _, (initial, refined), _ = head(features())
+    _, (initial, refined), _ = maps_of(head(features()))
     factor = torch.tensor([2.0, 3.0, 4.0, 5.0]).view(1, 4, 1, 1)
     torch.testing.assert_close(refined, [factor * level for level in initial])
 
@@ -123,7 +124,7 @@ def test_each_level_has_its_own_scalars_and_shares_the_rest() -> None:
     with torch.no_grad():
         head.box_scales[1].scale.fill_(2.0)
     x = torch.randn(1, 8, 5, 5)
-    _, (initial, _), _ = head([x, x])
+    _, (initial, _), _ = maps_of(head([x, x]))
     # exp(2 v) = exp(v)^2
     torch.testing.assert_close(initial[1], initial[0].square())
 
@@ -131,7 +132,7 @@ def test_each_level_has_its_own_scalars_and_shares_the_rest() -> None:
 def test_the_star_spans_the_initial_box(monkeypatch: pytest.MonkeyPatch) -> None:
     head = make_head(anchor_scale=6.0)
     inputs = features()
-    _, (initial, _), _ = head(inputs)
+    _, (initial, _), _ = maps_of(head(inputs))
     asked = captured_distances(head, inputs, monkeypatch)
     torch.testing.assert_close(asked, [6 * level for level in initial])
 
@@ -166,7 +167,7 @@ def test_offsets_and_their_gradient_of_the_reference(
 @pytest.mark.parametrize("output", ["logits", "refined"])
 def test_without_star_gradient_nothing_reaches_the_initial_box(output: str) -> None:
     head = make_head(star_gradient=0.0)
-    logits, (_, refined), _ = head(features())
+    logits, (_, refined), _ = maps_of(head(features()))
     gradients = box_branch_gradients(head, total(logits if output == "logits" else refined))
     assert all(g is None or (g == 0).all() for g in gradients.values())
 
@@ -178,7 +179,7 @@ def test_a_tenth_of_the_star_s_gradient_reaches_the_initial_box(output: str) -> 
     gradients = []
     for share in (0.1, 1.0):
         head.star_gradient = share
-        logits, (_, refined), _ = head(inputs)
+        logits, (_, refined), _ = maps_of(head(inputs))
         loss = total(logits if output == "logits" else refined)
         gradients.append(box_branch_gradients(head, loss))
     for name, whole in gradients[1].items():
@@ -189,7 +190,7 @@ def test_a_tenth_of_the_star_s_gradient_reaches_the_initial_box(output: str) -> 
 
 def test_initial_boxes_train_their_own_branch_and_no_other() -> None:
     head = make_head()
-    _, (initial, _), _ = head(features())
+    _, (initial, _), _ = maps_of(head(features()))
     total(initial).backward()
     trained = {name.split(".")[0] for name, p in head.named_parameters() if p.grad is not None}
     assert trained == {"box_tower", "box_conv", "box_pred", "box_scales"}
@@ -199,7 +200,7 @@ def test_both_branches_are_what_the_paper_draws() -> None:
     """Fig. 3, layer by layer, with the functional forms."""
     head = make_head(num_levels=1)
     (x, _) = features()
-    (logits,), ((initial,), (refined,)), _ = head([x])
+    (logits,), ((initial,), (refined,)), _ = maps_of(head([x]))
 
     def tower(blocks: nn.Module) -> Tensor:
         y = x
@@ -226,7 +227,7 @@ def test_boxes_and_stars_are_single_precision_under_autocast(
     head, inputs = make_head(), features()
     with torch.autocast("cpu", dtype=dtype):
         asked = captured_distances(head, inputs, monkeypatch)
-        logits, boxes, _ = head(inputs)
+        logits, boxes, _ = maps_of(head(inputs))
     assert {level.dtype for stage in boxes for level in stage} == {torch.float32}
     assert {distances.dtype for distances in asked} == {torch.float32}
     assert {level.dtype for level in logits} == {dtype}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.helpers.head_outputs import maps_of
 from vfnet_d2.modeling.dense.heads.vfnet_head import VFNetHead
 
 
@@ -26,7 +27,7 @@ def x() -> Tensor:
 
 def test_raw_vfnet_layer_by_layer(x: Tensor) -> None:
     head = make_head(star=False, refinement=False)
-    logits, boxes, quality = head([x])
+    logits, boxes, quality = maps_of(head([x]))
     y = x
     for b in [*head.cls_tower, head.cls_conv]:
         y = F.relu(F.group_norm(F.conv2d(y, b.weight, padding=1), 32, b.norm.weight, b.norm.bias))
@@ -56,8 +57,8 @@ def test_without_refinement_all_else_is_vfnet_s(x: Tensor) -> None:
     full, head = make_head(), make_head(refinement=False)
     missing, unexpected = head.load_state_dict(copy.deepcopy(full.state_dict()), strict=False)
     assert missing == [] and {name.split("_")[0] for name in unexpected} == {"refine"}
-    logits, boxes, _ = full([x])
-    ours, (initial,), _ = head([x])
+    logits, boxes, _ = maps_of(full([x]))
+    ours, (initial,), _ = maps_of(head([x]))
     assert torch.equal(ours[0], logits[0]) and torch.equal(initial[0], boxes[0][0])
 
 
@@ -69,6 +70,6 @@ def test_refinement_without_star_is_refused() -> None:
 def test_every_parameter_of_each_variant_is_trained(x: Tensor) -> None:
     for options in ({"star": False, "refinement": False}, {"refinement": False}, {}):
         head = make_head(**options)
-        logits, boxes, _ = head([x])
+        logits, boxes, _ = maps_of(head([x]))
         (logits[0].sum() + torch.stack([stage[0].sum() for stage in boxes]).sum()).backward()
         assert [name for name, p in head.named_parameters() if p.grad is None] == []

@@ -8,6 +8,7 @@ import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
+from tests.helpers.assignments import gt_idxs
 from tests.helpers.atss_cases import anchors_of, anchors_over, random_boxes, targets_of
 from tests.helpers.dense_atss import dense_atss
 from vfnet_d2.modeling.dense.matchers import atss
@@ -22,8 +23,8 @@ Components = dict[str, np.ndarray]
 
 def assigned(matcher: ATSSMatcher, anchors: list[Boxes], *targets: Instances) -> list[np.ndarray]:
     """For each image (R,): -1, 0 or index of the box + 1."""
-    gt_idxs, labels = matcher(anchors, targets)
-    return list(torch.where(labels == 1, gt_idxs + 1, labels.long()).numpy())
+    found = matcher(anchors, targets)
+    return list(torch.where(found.labels == 1, gt_idxs(found) + 1, found.labels.long()).numpy())
 
 
 def expected(anchors: list[Boxes], target: Instances, **options: Any) -> np.ndarray:
@@ -215,15 +216,16 @@ def test_three_thousand_boxes_are_assigned_as_by_the_definition(search: str) -> 
 @both_searches
 def test_without_boxes_everything_is_negative(search: str) -> None:
     anchors = anchors_over(64, 64)
-    gt_idxs, labels = ATSSMatcher(search=search)(anchors, [targets_of([], (64, 64))] * 2)
+    found = ATSSMatcher(search=search)(anchors, [targets_of([], (64, 64))] * 2)
     count = sum(len(boxes) for boxes in anchors)
-    assert gt_idxs.shape == labels.shape == (2, count)
-    assert (labels == 0).all()
+    assert found.labels.shape == (2, count) and len(found.gt) == 0
+    assert (found.labels == 0).all()
 
 
 def test_types_of_the_result() -> None:
-    gt_idxs, labels = ATSSMatcher()(anchors_over(64, 64), [targets_of([8, 8, 50, 50], (64, 64))])
-    assert gt_idxs.dtype == torch.int64 and labels.dtype == torch.int8
+    found = ATSSMatcher()(anchors_over(64, 64), [targets_of([8, 8, 50, 50], (64, 64))])
+    assert found.labels.dtype == torch.int8
+    assert {x.dtype for x in found[1:]} == {torch.int64}
 
 
 def test_anchors_off_the_grid_are_refused() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 
+from tests.helpers.assignments import gt_idxs
 from tests.helpers.atss_cases import STRIDES, anchors_over, random_boxes, targets_of
 from vfnet_d2.modeling.dense.matchers.fovea import FoveaMatcher
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY, Matcher
@@ -34,7 +35,7 @@ def match(*images: list[list[float]], size: tuple[int, int] = SIZE) -> list[dict
     assert set(found.labels.unique().tolist()) <= {0, 1}
     return [
         {cell: g for cell, g, label in zip(cells, gts, labels, strict=True) if label == 1}
-        for gts, labels in zip(found.gt_idxs.tolist(), found.labels.tolist(), strict=True)
+        for gts, labels in zip(gt_idxs(found).tolist(), found.labels.tolist(), strict=True)
     ]
 
 

@@ -8,6 +8,7 @@ from detectron2.modeling.matcher import Matcher as TheirMatcher
 from detectron2.structures import Boxes, pairwise_iou
 from torch import Tensor
 
+from tests.helpers.assignments import gt_idxs
 from tests.helpers.atss_cases import anchors_over, random_boxes, targets_of
 from vfnet_d2.modeling.dense.matchers import max_iou
 from vfnet_d2.modeling.dense.matchers.max_iou import MaxIoUMatcher
@@ -61,7 +62,7 @@ def test_matches_the_naive_rules(seed: int) -> None:
     found = MaxIoUMatcher()(anchors, [targets_of(boxes, SIZE)])
     labels, owners = naive(Boxes.cat(anchors).tensor, boxes)
     assert found.labels[0].tolist() == labels
-    assert found.gt_idxs[0][found.labels[0] == 1].tolist() == owners
+    assert found.gt.tolist() == owners
     assert {-1, 0, 1} == set(labels)
 
 
@@ -79,7 +80,7 @@ def test_the_best_anchor_of_two_boxes_goes_to_the_last() -> None:
     anchors = [Boxes(torch.tensor([[0.0, 0.0, 10.0, 10.0]]))]
     boxes = [[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 5.0, 10.0]]
     found = MaxIoUMatcher()(anchors, [targets_of(boxes, (32, 32))])
-    assert (found.labels.tolist(), found.gt_idxs.tolist()) == ([[1]], [[1]])
+    assert (found.labels.tolist(), gt_idxs(found).tolist()) == ([[1]], [[1]])
 
 
 @pytest.mark.parametrize("boxes_at_a_time", [1, 2])
@@ -90,7 +91,7 @@ def test_of_equal_boxes_the_first_keeps_what_is_no_best_anchor(
     anchors = [Boxes(torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 2.0, 10.0, 12.0]]))]
     monkeypatch.setattr(max_iou, "MAX_PAIRS", 2 * boxes_at_a_time)
     found = MaxIoUMatcher()(anchors, [targets_of([[0.0, 0.0, 10.0, 10.0]] * 2, (32, 32))])
-    assert (found.labels.tolist(), found.gt_idxs.tolist()) == ([[1, 1]], [[1, 0]])
+    assert (found.labels.tolist(), gt_idxs(found).tolist()) == ([[1, 1]], [[1, 0]])
 
 
 def test_a_box_that_meets_no_anchor_claims_none() -> None:
@@ -131,7 +132,7 @@ def test_the_first_cell_of_a_coarse_level_always_takes_part() -> None:
 
 def test_without_boxes_all_anchors_are_negative() -> None:
     found = MaxIoUMatcher()(nine_anchors(*SIZE), [targets_of([], SIZE)])
-    assert (found.labels == 0).all() and found.gt_idxs.dtype == torch.int64
+    assert (found.labels == 0).all() and found.gt.dtype == torch.int64
 
 
 def test_predictions_are_matched_in_the_place_of_their_anchors() -> None:
@@ -140,7 +141,7 @@ def test_predictions_are_matched_in_the_place_of_their_anchors() -> None:
     found = MaxIoUMatcher()(anchors, [targets_of(boxes, SIZE)], [predicted])
     labels, owners = naive(predicted.tensor, boxes)
     assert found.labels[0].tolist() == labels
-    assert found.gt_idxs[0][found.labels[0] == 1].tolist() == owners
+    assert found.gt.tolist() == owners
 
 
 def test_few_boxes_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +158,7 @@ def test_few_boxes_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     parts = MaxIoUMatcher()(anchors, [targets_of(boxes, SIZE)])
     assert sizes == [3, 3, 3, 3, 3, 1]
     assert torch.equal(parts.labels, whole.labels)
-    assert torch.equal(parts.gt_idxs[parts.labels == 1], whole.gt_idxs[whole.labels == 1])
+    assert torch.equal(parts.gt, whole.gt)
 
 
 @pytest.mark.parametrize(

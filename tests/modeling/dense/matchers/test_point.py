@@ -8,6 +8,7 @@ from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
+from tests.helpers.assignments import gt_idxs
 from vfnet_d2.modeling.dense.matchers.point import PointMatcher
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY, Matcher
 
@@ -30,21 +31,21 @@ def targets(boxes: list[list[float]], size: tuple[int, int] = SIZE) -> Instances
     return result
 
 
-def positives(labels: Tensor, gt_idxs: Tensor) -> dict[tuple[int, int, int], int]:
+def positives(labels: Tensor, owners: Tensor) -> dict[tuple[int, int, int], int]:
     """Box by (level, column, row), of the anchors of SIZE."""
     found, start = {}, 0
     for level, stride in enumerate(STRIDES):
         columns, rows = SIZE[1] // stride, SIZE[0] // stride
         for cell in range(columns * rows):
             if labels[start + cell] == 1:
-                found[level, cell % columns, cell // columns] = int(gt_idxs[start + cell])
+                found[level, cell % columns, cell // columns] = int(owners[start + cell])
         start += columns * rows
     return found
 
 
 def match(boxes: list[list[float]], **options: int) -> dict[tuple[int, int, int], int]:
     result = PointMatcher(**options)(anchors(*SIZE), [targets(boxes)])
-    return positives(result.labels[0], result.gt_idxs[0])
+    return positives(result.labels[0], gt_idxs(result)[0])
 
 
 def naive(boxes: list[list[float]], topk: int) -> dict[tuple[int, int, int], int]:
@@ -109,14 +110,14 @@ def test_padding_takes_no_part() -> None:
     ]
     assert (result.labels[0] == -1).tolist() == outside
     # ... and a box around x = 61 gets the column at 56, since the one at 64 is there
-    assert positives(result.labels[0], result.gt_idxs[0]) == {(0, 7, 3): 0}
+    assert positives(result.labels[0], gt_idxs(result)[0]) == {(0, 7, 3): 0}
 
 
 def test_images_are_matched_each_for_itself() -> None:
     images = [targets([]), targets([[20.0, 20, 46, 46]])]
     result = PointMatcher()(anchors(*SIZE), images)
     assert not (result.labels[0] != 0).any()
-    assert positives(result.labels[1], result.gt_idxs[1]) == {(0, 4, 4): 0}
+    assert positives(result.labels[1], gt_idxs(result)[1]) == {(0, 4, 4): 0}
 
 
 @pytest.mark.parametrize("options", [{"topk": 0}, {"size_divisibility": 0}])

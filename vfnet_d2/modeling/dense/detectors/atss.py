@@ -4,7 +4,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
 
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
-from vfnet_d2.modeling.dense.structures import Matches
+from vfnet_d2.modeling.dense.structures import Assignment, Matches
 from vfnet_d2.modeling.dense.targets import count_at_least_one_an_image
 
 
@@ -21,6 +21,6 @@ class FCOSATSS(OneStageDetector):
 class ATSS(FCOSATSS):
     """The same with the normaliser that ATSS' published weights were trained with."""
 
-    def cls_normalizer(self, labels: Tensor) -> Tensor:
+    def cls_normalizer(self, assignment: Assignment) -> Tensor:
         """Positives, at least one an image."""
-        return count_at_least_one_an_image(labels)
+        return count_at_least_one_an_image(assignment)

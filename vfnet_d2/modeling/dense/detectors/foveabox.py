@@ -6,7 +6,7 @@ from torch import Tensor
 
 from vfnet_d2.losses.box import paired_iou
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
-from vfnet_d2.modeling.dense.structures import Matches
+from vfnet_d2.modeling.dense.structures import Assignment, Matches
 from vfnet_d2.modeling.dense.targets import MIN_IOU, count_positives
 
 
@@ -14,9 +14,9 @@ from vfnet_d2.modeling.dense.targets import MIN_IOU, count_positives
 class FoveaBox(OneStageDetector):
     """Dense detector without anchors, whose cells answer for boxes of a range of sizes."""
 
-    def cls_normalizer(self, labels: Tensor) -> Tensor:
+    def cls_normalizer(self, assignment: Assignment) -> Tensor:
         """Positives, and one an image."""
-        return count_positives(labels) + len(labels)
+        return count_positives(assignment) + len(assignment.labels)
 
     def iou_target(self, matches: Matches, gt_instances: list[Instances]) -> Tensor:
         """IoU of the box as it would be detected: clipped to its own image."""

@@ -15,13 +15,13 @@ class IoUMatchedDetector(OneStageDetector):
         """Skip ambiguous anchors and the batch's padding, whatever the loss."""
         return assignment.labels >= 0
 
-    def cls_normalizer(self, labels: Tensor) -> Tensor:
+    def cls_normalizer(self, assignment: Assignment) -> Tensor:
         """Positives, at least one an image."""
-        return count_at_least_one_an_image(labels)
+        return count_at_least_one_an_image(assignment)
 
-    def box_normalizer(self, labels: Tensor, weights: Tensor) -> Tensor:
+    def box_normalizer(self, assignment: Assignment, weights: Tensor) -> Tensor:
         """Positives of the stage, at least one an image."""
-        return count_at_least_one_an_image(labels)
+        return count_at_least_one_an_image(assignment)
 
     def iou_target(self, matches: Matches, gt_instances: list[Instances]) -> Tensor:
         """IoU of the last box; one that misses its object altogether trains as background."""

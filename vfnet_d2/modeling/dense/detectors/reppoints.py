@@ -6,11 +6,10 @@ from typing import Any
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Boxes, Instances
-from torch import Tensor
 
 from vfnet_d2.modeling.dense.detectors.iou_matched import IoUMatchedDetector
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY, Matcher
-from vfnet_d2.modeling.dense.structures import Assignment, Deltas
+from vfnet_d2.modeling.dense.structures import Assignment, BoxStage
 from vfnet_d2.utils.registry import build_part
 
 
@@ -41,13 +40,12 @@ class RepPoints(IoUMatchedDetector):
         return {**super().from_config(cfg), "initial_matcher": matcher}
 
     def assign(
-        self, anchors: list[Boxes], gt_instances: list[Instances], deltas: Sequence[Deltas]
+        self, anchors: list[Boxes], gt_instances: list[Instances], stages: Sequence[BoxStage]
     ) -> list[Assignment]:
         """Match the initial points by position, the refined ones by where those ended up."""
         flat = Boxes.cat(anchors).tensor
-        first = deltas[0]
-        assert isinstance(first, Tensor)  # each initial box is matched
-        initial = [Boxes(self.box_coder.apply_deltas(image, flat)) for image in first.detach()]
+        first = stages[0].flat().detach()
+        initial = [Boxes(self.box_coder.apply_deltas(image, flat)) for image in first]
         return [
             self.initial_matcher(anchors, gt_instances),
             self.matcher(anchors, gt_instances, initial),

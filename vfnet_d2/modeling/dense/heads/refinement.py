@@ -1,5 +1,7 @@
 """VFNet's second box stage: initial distances times factors read at the star (Sec. 4.4)."""
 
+import functools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -7,7 +9,7 @@ from torch.nn import functional as F
 from vfnet_d2.layers.deform.gather_plan import cell_rows, neighbour_rows
 from vfnet_d2.layers.deform.star_conv import StarConv2d, Stars
 from vfnet_d2.layers.precision import at_least_float32
-from vfnet_d2.modeling.dense.structures import BoxesOnDemand
+from vfnet_d2.modeling.dense.structures import BoxStage
 
 
 def distances(predicted: Tensor, scale: nn.Module) -> Tensor:
@@ -19,7 +21,7 @@ def distances(predicted: Tensor, scale: nn.Module) -> Tensor:
     return scale(at_least_float32(predicted)).exp()
 
 
-class Refinement(BoxesOnDemand):
+class Refinement(BoxStage):
     """Refined boxes of L levels.
 
     Args:
@@ -47,8 +49,12 @@ class Refinement(BoxesOnDemand):
         self.stars = stars
         self.initial = initial
 
-    def compute(self) -> list[Tensor]:
-        """All refined distances, L maps (N, 4, H, W)."""
+    def maps(self) -> list[Tensor]:
+        """Return all refined distances, L maps (N, 4, H, W), computed once."""
+        return self._maps
+
+    @functools.cached_property
+    def _maps(self) -> list[Tensor]:
         return [
             distances(self.predictor(F.relu(x)), scale) * start.detach()
             for x, scale, start in zip(

@@ -9,7 +9,7 @@ from vfnet_d2.layers.deform.star_conv import StarConv2d, Stars
 from vfnet_d2.layers.precision import at_least_float32
 from vfnet_d2.modeling.dense.heads.init import init_head
 from vfnet_d2.modeling.dense.heads.registry import HEAD_REGISTRY
-from vfnet_d2.modeling.dense.structures import HeadOutputs
+from vfnet_d2.modeling.dense.structures import DenseBoxes, HeadOutputs
 
 # As many points as the deformable 3x3 convolution has taps: the points are where it samples.
 NUM_POINTS = 9
@@ -94,7 +94,7 @@ class RepPointsHead(nn.Module):
         logits = [
             self.cls_pred(F.relu(x)) for x in self.cls_conv.forward_levels(cls_features, samples)
         ]
-        boxes = [[self._boxes(level) for level in stage] for stage in (initial, refined)]
+        boxes = [DenseBoxes([self._boxes(x) for x in stage]) for stage in (initial, refined)]
         return HeadOutputs(logits=logits, boxes=boxes)
 
     def _offsets(self, points: Tensor) -> Tensor:

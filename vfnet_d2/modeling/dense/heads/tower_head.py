@@ -7,7 +7,7 @@ from vfnet_d2.layers.precision import at_least_float32
 from vfnet_d2.layers.scale import Scale
 from vfnet_d2.modeling.dense.heads.init import init_head
 from vfnet_d2.modeling.dense.heads.registry import HEAD_REGISTRY
-from vfnet_d2.modeling.dense.structures import HeadOutputs
+from vfnet_d2.modeling.dense.structures import DenseBoxes, HeadOutputs
 
 
 @HEAD_REGISTRY.register()
@@ -71,4 +71,4 @@ class TowerHead(nn.Module):
         quality = None
         if self.centerness_pred is not None:
             quality = [self.centerness_pred(x) for x in box_features]
-        return HeadOutputs(logits=logits, boxes=[boxes], quality=quality)
+        return HeadOutputs(logits=logits, boxes=[DenseBoxes(boxes)], quality=quality)

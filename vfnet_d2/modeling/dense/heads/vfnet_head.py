@@ -1,7 +1,5 @@
 """VFNet's head: initial box, star convolutions, refined box, IoU-aware score (Sec. 4.2-4.4)."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +12,7 @@ from vfnet_d2.layers.scale import Scale
 from vfnet_d2.modeling.dense.heads.init import init_head
 from vfnet_d2.modeling.dense.heads.refinement import Refinement, distances
 from vfnet_d2.modeling.dense.heads.registry import HEAD_REGISTRY
-from vfnet_d2.modeling.dense.structures import HeadOutputs
+from vfnet_d2.modeling.dense.structures import BoxStage, DenseBoxes, HeadOutputs
 
 
 @HEAD_REGISTRY.register()
@@ -113,9 +111,9 @@ class VFNetHead(nn.Module):
         ]
         if not self.star:
             logits = [self.cls_pred(self.cls_conv(x)) for x in cls_features]
-            return HeadOutputs(logits=logits, boxes=[initial])
+            return HeadOutputs(logits=logits, boxes=[DenseBoxes(initial)])
         stars = Stars([star_offsets(self._star_distances(x)) for x in initial])
-        boxes: list[Sequence[Tensor]] = [initial]
+        boxes: list[BoxStage] = [DenseBoxes(initial)]
         if self.refinement:
             refined = Refinement(
                 self.refine_star,
@@ -126,7 +124,7 @@ class VFNetHead(nn.Module):
                 initial,
             )
             sparse = self.sparse_refinement and self.refine_star.can_skip_cells(box_features[0])
-            boxes.append(refined if sparse else refined.maps)
+            boxes.append(refined if sparse else DenseBoxes(refined.maps()))
         logits = [
             self.cls_pred(F.relu(x)) for x in self.cls_star.forward_levels(cls_features, stars)
         ]

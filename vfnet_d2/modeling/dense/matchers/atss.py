@@ -18,7 +18,7 @@ from vfnet_d2.modeling.dense.matchers.dense_search import Search, nearest_of_all
 from vfnet_d2.modeling.dense.matchers.grid import AnchorGrid, anchor_grid
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
 from vfnet_d2.modeling.dense.matchers.window_search import nearest_in_window
-from vfnet_d2.modeling.dense.structures import Assignment
+from vfnet_d2.modeling.dense.structures import Assignment, assign_each_anchor
 from vfnet_d2.utils.registry import lookup_name
 
 # A point must lie inside a box by more than this many pixels to be positive for it.
@@ -148,4 +148,4 @@ def _resolve(labels: Tensor, best: Tensor) -> Assignment:
     """Give each point to the claiming box of highest IoU (the first of equals)."""
     taken = best > _UNCLAIMED
     winner = 0xFFFFFFFF - (best & 0xFFFFFFFF)
-    return Assignment(winner.masked_fill_(~taken, 0), labels.masked_fill(taken, 1))
+    return assign_each_anchor(winner.masked_fill_(~taken, 0), labels.masked_fill(taken, 1))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vfnet_d2.modeling.dense.matchers.grid import AnchorGrid, anchor_grid
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
-from vfnet_d2.modeling.dense.structures import Assignment
+from vfnet_d2.modeling.dense.structures import Assignment, assign_each_anchor
 
 
 @MATCHER_REGISTRY.register()
@@ -83,7 +83,7 @@ class FoveaMatcher:
         taken = winner >= 0
         gt_idxs = torch.zeros_like(winner)
         gt_idxs[taken] = number[winner[taken]]
-        return Assignment(gt_idxs, taken.to(torch.int8))
+        return assign_each_anchor(gt_idxs, taken.to(torch.int8))
 
     def _cells(self, boxes: Tensor, grid: AnchorGrid, level: int) -> tuple[Tensor, Tensor]:
         """All cells of a level in the foveae of boxes (M, 4).

@@ -8,7 +8,7 @@ from detectron2.structures import Boxes, Instances, pairwise_iou
 from torch import Tensor
 
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
-from vfnet_d2.modeling.dense.structures import Assignment
+from vfnet_d2.modeling.dense.structures import Assignment, assign_each_anchor
 
 # IoUs held at a time; computing them takes 0.3 GB at the peak, as measured on a CPU.
 MAX_PAIRS = 2**22
@@ -70,7 +70,7 @@ class MaxIoUMatcher:
             idxs, label = self._match(boxes, target.gt_boxes, inside)
             gt_idxs.append(idxs)
             labels.append(label.masked_fill(~inside, -1))
-        return Assignment(torch.stack(gt_idxs), torch.stack(labels))
+        return assign_each_anchor(torch.stack(gt_idxs), torch.stack(labels))
 
     def _inside(self, anchors: Sequence[Boxes], image_size: tuple[int, int]) -> Tensor:
         """Mask (R,) of the anchors centred in an image's own padded size.

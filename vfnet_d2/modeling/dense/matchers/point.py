@@ -7,7 +7,7 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
-from vfnet_d2.modeling.dense.structures import Assignment
+from vfnet_d2.modeling.dense.structures import Assignment, assign_each_anchor
 
 
 @MATCHER_REGISTRY.register()
@@ -50,7 +50,7 @@ class PointMatcher:
         centres = Boxes.cat(list(anchors)).get_centers()
         images = [self._match_image(centres, level, sides, target) for target in targets]
         gt_idxs, labels = (torch.stack(parts) for parts in zip(*images, strict=True))
-        return Assignment(gt_idxs, labels)
+        return assign_each_anchor(gt_idxs, labels)
 
     def _match_image(
         self, centres: Tensor, level: Tensor, sides: Tensor, target: Instances

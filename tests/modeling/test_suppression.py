@@ -1,4 +1,4 @@
-"""Tests of vfnet_d2.modeling.dense.suppression; those of NMS stand in test_postprocess."""
+"""Tests of vfnet_d2.modeling.suppression; those of NMS stand in test_postprocess."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from detectron2.modeling import build_model
 
 from tests.helpers.naive_suppression import naive_soft_nms, random_candidates
 from tests.helpers.quick_model import LAZY, quick_config
-from vfnet_d2.modeling.dense.suppression import ClasswiseNMS, KeepAll, SoftNMS, Suppression
+from vfnet_d2.modeling.suppression import ClasswiseNMS, KeepAll, SoftNMS, Suppression
 
 
 def test_soft_nms_is_the_naive_loop() -> None:
