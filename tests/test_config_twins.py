@@ -13,7 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from vfnet_d2.config import TrainingOptions
 from vfnet_d2.model_zoo import available_configs, config_file, config_root, get_config
+from vfnet_d2.training.from_lazy import training_options
 from vfnet_d2.training.optimizers import build_optimizer
 
 SCALARS = (bool, int, float, str, tuple)
@@ -210,6 +212,9 @@ def test_same_run_settings(twins):
         cfg.SOLVER.AMP.PRECISION,
     )
     assert train.seed == cfg.SEED
+    assert training_options(lazy) == TrainingOptions(
+        **{key.lower(): value for key, value in cfg.TRAINING.items()}
+    )
     assert Path(train.output_dir) == Path(cfg.OUTPUT_DIR)
 
 

@@ -1,5 +1,7 @@
 """Config keys of this project for Detectron2's YAML system."""
 
+from typing import NamedTuple
+
 from detectron2.config import CfgNode
 
 from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
@@ -13,6 +15,30 @@ from vfnet_d2.utils.registry import defaults_node, kind_node
 
 # Arguments of the detector that Detectron2's own keys already carry.
 _ELSEWHERE = ("MAX_DETECTIONS_PER_IMAGE", "PIXEL_MEAN", "PIXEL_STD", "INPUT_FORMAT")
+
+
+class TrainingOptions(NamedTuple):
+    """How a training runs beyond Detectron2's keys: ``TRAINING.*``, or ``train.options`` (lazy).
+
+    Attributes:
+        accumulate: batches of an iteration, whose gradients are averaged.
+        clip_total_norm: largest Euclidean norm of the gradient of all parameters; 0 for no limit.
+        ema: average the weights; the average is what is evaluated and kept as the best model.
+        ema_decay: largest share of the average that stays at an update.
+        keep_best: save the weights of the highest AP as ``model_best.pth``.
+        patience: evaluations without a higher AP that end the training; 0 for none.
+        pictures: draw the first batch, and predictions beside ground truth at each evaluation.
+        trackers: experiment trackers beside TensorBoard, "wandb" or "mlflow".
+    """
+
+    accumulate: int = 1
+    clip_total_norm: float = 0.0
+    ema: bool = False
+    ema_decay: float = 0.9998
+    keep_best: bool = False
+    patience: int = 0
+    pictures: bool = False
+    trackers: tuple[str, ...] = ()
 
 
 def add_vfnet_config(cfg: CfgNode) -> CfgNode:
@@ -44,4 +70,5 @@ def add_vfnet_config(cfg: CfgNode) -> CfgNode:
     cfg.SOLVER.OPTIMIZER = "SGD"
     cfg.SOLVER.BETAS = (0.9, 0.999)  # of AdamW, torch's defaults
     cfg.SOLVER.AMP.PRECISION = "float16"
+    cfg.TRAINING = defaults_node(TrainingOptions)
     return cfg

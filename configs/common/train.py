@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from vfnet_d2.config import TrainingOptions
+
 
 def train_settings(**changes: Any) -> dict[str, Any]:
     """The defaults of Detectron2's trainers, with ``changes`` on top."""
@@ -15,5 +17,6 @@ def train_settings(**changes: Any) -> dict[str, Any]:
         "log_period": 20,
         "device": "cuda",
         "seed": -1,
+        "options": TrainingOptions()._asdict(),
         **changes,
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.quick_model import quick_config
+from vfnet_d2.config import TrainingOptions
 from vfnet_d2.finetune import job as finetune_job
 from vfnet_d2.finetune.data import Source, TrainingData
 from vfnet_d2.finetune.job import (
@@ -16,7 +17,6 @@ from vfnet_d2.finetune.job import (
     complete_config,
 )
 from vfnet_d2.finetune.recipe import Wishes, make_recipe
-from vfnet_d2.finetune.trainer import TrainingOptions
 
 SOURCE = Source("a.json", "coco", "", None)
 DATA = TrainingData(SOURCE, SOURCE, ("cat", "dog"), 10, [])
@@ -110,5 +110,19 @@ def test_a_given_number_of_readers_stays() -> None:
 def test_a_job_reaches_other_processes() -> None:
     cfg = quick_config()
     recipe = make_recipe(cfg, {}, Wishes(), num_images=10)
-    job = Job(cfg, DATA, TrainingOptions(), recipe, False, 2, "vfnet train")
+    job = Job(cfg, DATA, recipe, False, 2, "vfnet train")
     assert pickle.loads(pickle.dumps(job)) == job
+
+
+def test_options_of_the_command_are_keys_of_the_config() -> None:
+    cfg = quick_config()
+    options = TrainingOptions(keep_best=True, patience=3)
+    complete_config(cfg, DATA, output="out", num_gpus=0, options=options)
+    assert (cfg.TRAINING.KEEP_BEST, cfg.TRAINING.PATIENCE, cfg.TRAINING.EMA) == (True, 3, False)
+
+
+def test_a_given_key_of_the_training_stays() -> None:
+    cfg = quick_config("TRAINING.EMA", "True")
+    options, given = TrainingOptions(keep_best=True), {"TRAINING.EMA": True}
+    complete_config(cfg, DATA, output="out", num_gpus=0, options=options, given=given)
+    assert cfg.TRAINING.EMA and cfg.TRAINING.KEEP_BEST

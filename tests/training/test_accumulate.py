@@ -1,4 +1,4 @@
-"""Tests of vfnet_d2.training.accumulate."""
+"""Gradient accumulation in vfnet_d2.training.steps, and clipping with it."""
 
 import itertools
 
@@ -8,8 +8,8 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from tests.helpers.small_model import random_input, small_model
-from vfnet_d2.training.accumulate import AccumulatingTrainer, clip_total_norm
-from vfnet_d2.training.steps import AutocastTrainer
+from vfnet_d2.training.optimizers import clip_total_norm
+from vfnet_d2.training.steps import StepTrainer
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +20,11 @@ def detector() -> nn.Module:
 
 def gradients(model: nn.Module, batches: list, *, accumulate: int) -> dict[str, torch.Tensor]:
     """What one step leaves in the parameters' ``grad``; its learning rate is 0."""
-    trainer = AccumulatingTrainer(
+    trainer = StepTrainer(
         model,
         itertools.cycle(batches),
         torch.optim.SGD(model.parameters(), lr=0.0),
         accumulate=accumulate,
-        amp=False,
-        precision="bfloat16",
     )
     with EventStorage():
         trainer.run_step()
@@ -84,13 +82,11 @@ def test_the_loss_written_is_the_mean_of_the_batches() -> None:
     with torch.no_grad():
         model.weight.fill_(1.0)
     with EventStorage() as storage:
-        trainer = AccumulatingTrainer(
+        trainer = StepTrainer(
             model,
             [torch.tensor([1.0, 2.0]), torch.tensor([3.0, 6.0])],
             torch.optim.SGD(model.parameters(), lr=0.0),
             accumulate=2,
-            amp=False,
-            precision="bfloat16",
         )
         trainer.run_step()
         assert storage.latest()["total_loss"][0] == 6.0  # ((1 + 2) + (3 + 6)) / 2
@@ -105,19 +101,14 @@ def test_the_whole_gradient_is_clipped_and_keeps_its_direction() -> None:
     torch.testing.assert_close(model.weight.data, torch.tensor([-1.5, -2.0]), rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("accumulate", [None, 2])
-def test_float16_clips_what_was_unscaled(accumulate: int | None) -> None:
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_float16_clips_what_was_unscaled(accumulate: int) -> None:
     model = Quadratic()
     # Fused: such optimizers undo the loss scale by themselves, after any clipping.
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0, fused=True)
     clip_total_norm(optimizer, 2.5)
     batches = itertools.cycle([torch.tensor([3.0, 4.0])])
-    if accumulate is None:
-        trainer = AutocastTrainer(model, batches, optimizer, precision="float16")
-    else:
-        trainer = AccumulatingTrainer(
-            model, batches, optimizer, accumulate=accumulate, amp=True, precision="float16"
-        )
+    trainer = StepTrainer(model, batches, optimizer, accumulate=accumulate, precision="float16")
     with EventStorage():
         trainer.run_step()
     torch.testing.assert_close(model.weight.data, torch.tensor([-1.5, -2.0]), rtol=1e-3, atol=0)
@@ -131,6 +122,25 @@ def test_impossible_values_are_refused(what: str, value: float) -> None:
         if what == "norm":
             clip_total_norm(optimizer, value)
         else:
-            AccumulatingTrainer(
-                model, [], optimizer, accumulate=int(value), amp=False, precision="bfloat16"
-            )
+            StepTrainer(model, [], optimizer, accumulate=int(value))
+
+
+@pytest.mark.parametrize("precision", [None, "bfloat16", "float16"])
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_hooks_after_the_backward_pass_see_the_true_gradient_once_a_step(
+    precision: str | None, accumulate: int
+) -> None:
+    model = Quadratic()
+    seen = []
+    trainer = StepTrainer(
+        model,
+        itertools.cycle([torch.tensor([3.0, 4.0])]),
+        torch.optim.SGD(model.parameters(), lr=1.0),
+        precision=precision,
+        accumulate=accumulate,
+        after_backward=lambda: seen.append(model.weight.grad.tolist()),
+    )
+    with EventStorage():
+        trainer.run_step()
+    # rounding of thirds
+    assert seen == [[pytest.approx(3.0, rel=1e-6), pytest.approx(4.0, rel=1e-6)]]

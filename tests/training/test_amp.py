@@ -1,4 +1,4 @@
-"""Mixed precision in vfnet_d2.training.steps: AutocastTrainer."""
+"""Mixed precision in vfnet_d2.training.steps."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.helpers.small_model import random_input, small_config, small_model
 from vfnet_d2.training.optimizers import build_optimizer
-from vfnet_d2.training.steps import AutocastTrainer, make_step_trainer
+from vfnet_d2.training.steps import StepTrainer
 
 PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -26,12 +26,10 @@ class Batches:
             yield self.batch
 
 
-def trainer_of(model: nn.Module, batch: list[dict[str, Any]], precision: str) -> AutocastTrainer:
+def trainer_of(model: nn.Module, batch: list[dict[str, Any]], precision: str) -> StepTrainer:
     options = ("SOLVER.OPTIMIZER", "AdamW", "SOLVER.BASE_LR", 1e-3)
     optimizer = build_optimizer(small_config(*options), model)
-    trainer = make_step_trainer(model, Batches(batch), optimizer, amp=True, precision=precision)
-    assert isinstance(trainer, AutocastTrainer)
-    return trainer
+    return StepTrainer(model, Batches(batch), optimizer, precision=precision)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -63,11 +61,11 @@ class Product(nn.Module):
         return {"loss": self.layer(batch[0]["x"]).sum().float()}
 
 
-def product_trainer(precision: str, value: float = 1.0, scale: float = 4.0) -> AutocastTrainer:
+def product_trainer(precision: str, value: float = 1.0, scale: float = 4.0) -> StepTrainer:
     model = Product()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     batch = [{"x": torch.tensor([[value, 2 * value]])}]
-    trainer = AutocastTrainer(model, Batches(batch), optimizer, precision=precision)
+    trainer = StepTrainer(model, Batches(batch), optimizer, precision=precision)
     if trainer.grad_scaler.is_enabled():
         trainer.grad_scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=2)
     return trainer
@@ -131,7 +129,21 @@ def test_unknown_precision() -> None:
 
 
 def test_full_precision_is_detectron2s_own_step() -> None:
+    weights = []
+    for kind in (SimpleTrainer, StepTrainer):
+        torch.manual_seed(4)
+        model = small_model()
+        trainer = kind(
+            model, Batches([random_input(64, 64, 2)]), torch.optim.SGD(model.parameters(), lr=0.01)
+        )
+        trainer.train(0, 3)
+        weights.append(model.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_run_in_full_precision_continues_one_in_float16() -> None:
     model = Product()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    trainer = make_step_trainer(model, Batches([]), optimizer, amp=False, precision="float16")
-    assert type(trainer) is SimpleTrainer
+    trainer = StepTrainer(model, Batches([]), torch.optim.SGD(model.parameters(), lr=0.5))
+    state = product_trainer("float16").state_dict()
+    trainer.load_state_dict({**state, "iteration": 3})
+    assert trainer.iter == 3

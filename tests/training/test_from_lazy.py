@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from tests.helpers.coco_data import CLASSES, registered_coco, write_coco
 from tests.helpers.quick_model import LAZY, YAML, quick_model, save_weights
+from vfnet_d2.config import TrainingOptions
 from vfnet_d2.training import from_lazy as lazy
 from vfnet_d2.training import from_yaml as trainer
 from vfnet_d2.training.launch import argument_parser
@@ -40,7 +41,7 @@ def test_classes_of_every_dataset_are_checked() -> None:
     MetadataCatalog.get("of_five").set(thing_classes=list(CLASSES))
     MetadataCatalog.get("of_two").set(thing_classes=list(CLASSES[:2]))
     try:
-        lazy.check_classes(load(), "of_five")
+        lazy.check_classes(load(), ["of_five"])
         with pytest.raises(ValueError, match=r"model\.num_classes is 5, but dataset 'of_two'"):
             lazy.check_classes(load(), ["of_five", "of_two"])
     finally:
@@ -92,3 +93,21 @@ def test_training_returns_the_last_evaluation(dataset: str, tmp_path: Path) -> N
     results = lazy.run(arguments)
     assert "AP" in results["bbox"]
     assert torch.load(tmp_path / "model_final.pth", weights_only=True)["iteration"] == 1
+
+
+def test_options_of_the_training_are_read() -> None:
+    cfg = load("train.options.ema=True", "train.options.trackers=[wandb]")
+    assert lazy.training_options(cfg) == TrainingOptions(ema=True, trackers=("wandb",))
+
+
+def test_a_config_without_options_takes_the_defaults() -> None:
+    cfg = load()
+    del cfg.train["options"]
+    assert lazy.training_options(cfg) == TrainingOptions()
+
+
+def test_an_unknown_option_lists_the_known_ones() -> None:
+    with pytest.raises(
+        ValueError, match=r"train\.options\.emma is unknown; there are accumulate,.*ema"
+    ):
+        lazy.training_options(load("train.options.emma=True"))

@@ -140,3 +140,44 @@ def test_ranks_of_two_machines_with_two_processes(tmp_path: Path, keep_function:
         2: [1, 0, 2, 4, 6.0],
         3: [1, 1, 2, 4, 6.0],
     }
+
+
+def torchrun_environment(monkeypatch: pytest.MonkeyPatch, **changes: str | None) -> None:
+    """What torchrun tells the second of two processes, with changes; None leaves one out."""
+    told: dict[str, str | None] = {
+        **{"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"},
+        **changes,
+    }
+    for name, value in told.items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("option", ["--num-processes", "--num-machines"])
+def test_processes_beside_those_of_torchrun_are_refused(
+    option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torchrun_environment(monkeypatch)
+    with pytest.raises(ValueError, match="torchrun has started the processes of this job already"):
+        launch(print, arguments("--num-gpus", "0", option, "2"))
+
+
+def test_an_environment_of_several_processes_that_is_not_whole_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torchrun_environment(monkeypatch, LOCAL_RANK=None, LOCAL_WORLD_SIZE=None)
+    message = "WORLD_SIZE is 2, but LOCAL_RANK, LOCAL_WORLD_SIZE are not set: start .* torchrun"
+    with pytest.raises(ValueError, match=message):
+        launch(print, arguments("--num-gpus", "0"))
+
+
+def test_one_process_of_torchrun_is_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    torchrun_environment(
+        monkeypatch, RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", LOCAL_WORLD_SIZE="1"
+    )
+    seen = []
+    args = arguments("--num-gpus", "0")
+    launch(seen.append, args)
+    assert seen == [args]

@@ -47,7 +47,7 @@ def datasets(tmp_path_factory):
     return root
 
 
-def start(datasets, suffix, overrides, *flags) -> subprocess.CompletedProcess:
+def start(datasets, suffix, overrides, *flags, launcher=()) -> subprocess.CompletedProcess:
     pairs = [(key, str(value)) for key, value in overrides.items()]
     opts = (
         [f"{key}={value}" for key, value in pairs]
@@ -62,7 +62,7 @@ def start(datasets, suffix, overrides, *flags) -> subprocess.CompletedProcess:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
     return subprocess.run(
-        [sys.executable, "-W", "ignore", *command, *opts],
+        [sys.executable, "-W", "ignore", *launcher, *command, *opts],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -120,6 +120,19 @@ def test_two_processes_on_the_cpu(datasets, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     state = torch.load(tmp_path / "model_final.pth", weights_only=True)
     assert state["iteration"] == 3
+    assert "World size: 2" in (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".py"])
+def test_two_processes_of_torchrun_are_one_training(datasets, tmp_path, suffix):
+    changes = {
+        ".yaml": {"SOLVER.MAX_ITER": 4, "TEST.EVAL_PERIOD": 0, "DATASETS.TEST": "()"},
+        ".py": {"train.max_iter": 4, "train.eval_period": 0},
+    }[suffix]
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    done = start(datasets, suffix, job(suffix, tmp_path, **changes), launcher=launcher)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert torch.load(tmp_path / "model_final.pth", weights_only=True)["iteration"] == 3
     assert "World size: 2" in (tmp_path / "log.txt").read_text()
 
 

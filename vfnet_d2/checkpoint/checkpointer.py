@@ -70,6 +70,14 @@ class CheckedCheckpointer(DetectionCheckpointer):
             )
         return super().load(path, *args, **kwargs)
 
+    def start_from(self, path: str) -> None:
+        """Start a training from the weights of a file, without the rest of its state.
+
+        Args:
+            path: as for :meth:`load`.
+        """
+        self.load(path, checkpointables=[])
+
     def load_for_evaluation(self, path: str, *, resume: bool = False) -> dict[str, Any]:
         """Load weights that must exist and be whole: an evaluation of random ones helps nobody.
 

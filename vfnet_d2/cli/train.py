@@ -9,6 +9,7 @@ import torch
 from torch.multiprocessing import ProcessRaisedException
 
 from vfnet_d2.cli.dataset_options import add_dataset_options
+from vfnet_d2.config import TrainingOptions
 from vfnet_d2.finetune.config import merge_options, starting_config
 from vfnet_d2.finetune.data import find_training_data
 from vfnet_d2.finetune.job import (
@@ -19,8 +20,8 @@ from vfnet_d2.finetune.job import (
     run_job,
 )
 from vfnet_d2.finetune.recipe import Wishes, apply_recipe, make_recipe
-from vfnet_d2.finetune.trainer import BEST, TrainingOptions
 from vfnet_d2.training.hooks.trackers import TRACKERS, check_trackers
+from vfnet_d2.training.trainer import BEST
 from vfnet_d2.utils.precision import AMP_PRECISIONS
 
 _DESCRIPTION = """\
@@ -153,12 +154,14 @@ def plan(arguments: argparse.Namespace) -> Job:
     """
     options = TrainingOptions(
         accumulate=arguments.accumulate,
-        clip_norm=arguments.clip_norm,
+        clip_total_norm=arguments.clip_norm or 0.0,
         ema=arguments.ema,
-        patience=arguments.patience,
+        keep_best=True,
+        patience=arguments.patience or 0,
+        pictures=True,
         trackers=tuple(name for name in arguments.loggers.split(",") if name),
     )
-    _check_options(options)
+    _check_options(arguments, options)
     num_gpus = choose_gpus(arguments.num_gpus)
     output = Path(arguments.output)
     check_output(output, resume=arguments.resume)
@@ -180,15 +183,21 @@ def plan(arguments: argparse.Namespace) -> Job:
     )
     apply_recipe(cfg, recipe)
     complete_config(
-        cfg, data, output=str(output), num_gpus=num_gpus, amp=arguments.amp, given=given
+        cfg,
+        data,
+        output=str(output),
+        num_gpus=num_gpus,
+        amp=arguments.amp,
+        options=options,
+        given=given,
     )
     command = shlex.join(["vfnet", *sys.argv[1:]])
-    return Job(cfg, data, options, recipe, arguments.resume, num_gpus, command)
+    return Job(cfg, data, recipe, arguments.resume, num_gpus, command)
 
 
-def _check_options(options: TrainingOptions) -> None:
+def _check_options(arguments: argparse.Namespace, options: TrainingOptions) -> None:
     for name in ("clip_norm", "patience"):
-        value = getattr(options, name)
+        value = getattr(arguments, name)
         if value is not None and not value > 0:
             raise ValueError(f"--{name.replace('_', '-')} {value} must be above 0")
     check_trackers(options.trackers)

@@ -1,25 +1,36 @@
 """A fine-tuning as it is planned by one process and run by several."""
 
 import argparse
+import contextlib
+import io
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from torch import nn
 
+from vfnet_d2.checkpoint.new_classes import FineTuneCheckpointer
+from vfnet_d2.checkpoint.saved_metadata import save_metadata
+from vfnet_d2.config import TrainingOptions
 from vfnet_d2.finetune.data import TRAIN_NAME, VAL_NAME, TrainingData
 from vfnet_d2.finetune.recipe import Row, recipe_text
-from vfnet_d2.finetune.trainer import FineTuner, TrainingOptions
+from vfnet_d2.training import from_yaml
+from vfnet_d2.training.components import Components, EvaluationSet, evaluate
 from vfnet_d2.training.launch import launch
 from vfnet_d2.training.logs import log_setup
+from vfnet_d2.training.trainer import Trainer
 from vfnet_d2.utils.precision import AMP_PRECISIONS, cpu_multiplies_bfloat16
 
 logger = logging.getLogger(__name__)
 
 WORKERS = "DATALOADER.NUM_WORKERS"
+# Of those that a training can be resumed from; they hold the optimizer's state too.
+KEPT_CHECKPOINTS = 2
 
 
 class Job(NamedTuple):
@@ -28,7 +39,6 @@ class Job(NamedTuple):
     Attributes:
         cfg: of the training, complete.
         data: its datasets.
-        options: beyond the config.
         recipe: the numbers, for the log.
         resume: go on where the output folder's last checkpoint is.
         num_gpus: 0 trains on the CPU.
@@ -37,7 +47,6 @@ class Job(NamedTuple):
 
     cfg: CfgNode
     data: TrainingData
-    options: TrainingOptions
     recipe: list[Row]
     resume: bool
     num_gpus: int
@@ -77,6 +86,7 @@ def complete_config(
     output: str,
     num_gpus: int,
     amp: str | None = None,
+    options: TrainingOptions | None = None,
     given: Collection[str] = (),
 ) -> None:
     """Write what does not follow from the config itself into it.
@@ -87,16 +97,21 @@ def complete_config(
         output: folder of the training.
         num_gpus: 0 for the CPU.
         amp: key of AMP_PRECISIONS; None leaves the config's.
+        options: of the training; None leaves the config's.
         given: config keys that the user set, which stay.
     """
     cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (TRAIN_NAME,), (VAL_NAME,)
-    cfg.MODEL.ONE_STAGE.NUM_CLASSES = len(data.classes)
+    from_yaml.set_num_classes(cfg, len(data.classes))
     cfg.MODEL.DEVICE = "cuda" if num_gpus else "cpu"
     cfg.OUTPUT_DIR = output
     # Of the config's own data.
     cfg.TEST.EXPECTED_RESULTS = []
     if amp is not None:
         cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.PRECISION = True, AMP_PRECISIONS[amp]
+    if options is not None:
+        for name, value in options._asdict().items():
+            if f"TRAINING.{name.upper()}" not in given:
+                cfg.TRAINING[name.upper()] = value
     if WORKERS not in given:
         # Beside a training on the CPU, processes that read images would take its cores.
         most = available_cores() if num_gpus else 0
@@ -142,7 +157,7 @@ def _run_process(arguments: argparse.Namespace) -> None:
         short_terminal=True,
     )
     job.data.register(cache=Path(cfg.OUTPUT_DIR) / "ground_truth")
-    trainer = FineTuner(cfg, options=job.options)
+    trainer = Trainer(components(cfg))
     logger.info("Data:\n%s", "\n".join(f"  {note}" for note in job.data.notes))
     logger.info("Recipe:\n%s", recipe_text(job.recipe))
     if bfloat16_is_left_out(cfg):
@@ -150,3 +165,29 @@ def _run_process(arguments: argparse.Namespace) -> None:
     logger.info("Everything else, such as config and model, is in %s/log.txt", cfg.OUTPUT_DIR)
     trainer.resume_or_load(resume=job.resume)
     trainer.train()
+
+
+def components(cfg: CfgNode) -> Components:
+    """Build the parts of a fine-tuning: those of the config, with weights of other classes allowed.
+
+    Args:
+        cfg: complete and frozen, with one training and one validation set that are registered.
+    """
+    parts = from_yaml.components(cfg)
+    checkpointer = FineTuneCheckpointer(
+        parts.model,
+        parts.output_dir,
+        class_names=MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).thing_classes,
+    )
+    return parts._replace(
+        checkpointer=checkpointer,
+        metadata=save_metadata(checkpointer, dataset_names=cfg.DATASETS.TRAIN, cfg=cfg),
+        max_to_keep=KEPT_CHECKPOINTS,
+        evaluate=_evaluate_quietly,
+    )
+
+
+def _evaluate_quietly(model: nn.Module, test_sets: Sequence[EvaluationSet]) -> dict[str, Any]:
+    """Evaluate without what pycocotools prints, which is in the log too."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return evaluate(model, test_sets)

@@ -1,126 +1,155 @@
-"""Training and evaluation from YAML configs: DefaultTrainer with this project's parts."""
+"""Training and evaluation from YAML configs."""
 
 import argparse
+import functools
 import logging
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from detectron2.config import CfgNode, get_cfg
-from detectron2.data import build_detection_test_loader, build_detection_train_loader
-from detectron2.engine import DefaultTrainer, SimpleTrainer
-from detectron2.engine.train_loop import TrainerBase
-from detectron2.evaluation import COCOEvaluator, verify_results
-from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.data import (
+    DatasetMapper,
+    build_detection_test_loader,
+    build_detection_train_loader,
+)
+from detectron2.engine import DefaultTrainer, HookBase, hooks
+from detectron2.evaluation import verify_results
+from detectron2.modeling import META_ARCH_REGISTRY, build_model
+from detectron2.solver import build_lr_scheduler
 from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
+from fvcore.nn.precise_bn import get_bn_modules
 from torch import nn
 
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.saved_metadata import save_metadata
-from vfnet_d2.config import add_vfnet_config
+from vfnet_d2.config import TrainingOptions, add_vfnet_config
 from vfnet_d2.data.loading import check_num_classes, check_test_sets, load_dataset
 from vfnet_d2.evaluation.coco import build_coco_evaluator
-from vfnet_d2.modeling.dense.one_stage import OneStageDetector
+from vfnet_d2.modeling.detector import is_detector_class
+from vfnet_d2.training.components import Components, EvaluationSet, PictureSource, evaluate
 from vfnet_d2.training.logs import log_setup
 from vfnet_d2.training.optimizers import build_optimizer
-from vfnet_d2.training.steps import distribute, make_step_trainer
+from vfnet_d2.training.trainer import Trainer
 from vfnet_d2.utils.system import available_device
 
 logger = logging.getLogger(__name__)
 
 
-class Trainer(DefaultTrainer):
-    """DefaultTrainer with checked data and weights, the published parameter groups, and CPUs.
-
-    Detectron2's own constructor is not called: it distributes over GPUs only.
+def components(cfg: CfgNode) -> Components:
+    """Build the parts of a training; data and classes are checked first.
 
     Args:
-        cfg: a frozen config with :func:`~vfnet_d2.config.add_vfnet_config`'s keys.
+        cfg: with :func:`~vfnet_d2.config.add_vfnet_config`'s keys.
+
+    Raises:
+        ValueError: config and data do not fit together.
+        FileNotFoundError: files of a dataset are missing.
     """
+    cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
+    train_loader = build_train_loader(cfg)
+    check_test_sets(cfg.DATASETS.TEST)
+    check_classes(cfg, cfg.DATASETS.TEST)
+    model = build_model(cfg)
+    logger.info("Model:\n%s", model)
+    optimizer = build_optimizer(cfg, model)
+    checkpointer = CheckedCheckpointer(model, cfg.OUTPUT_DIR)
+    return Components(
+        model=model,
+        train_loader=train_loader,
+        optimizer=optimizer,
+        schedule=build_lr_scheduler(cfg, optimizer),
+        checkpointer=checkpointer,
+        weights=cfg.MODEL.WEIGHTS,
+        max_iter=cfg.SOLVER.MAX_ITER,
+        output_dir=cfg.OUTPUT_DIR,
+        test_sets=evaluation_sets(cfg),
+        eval_period=cfg.TEST.EVAL_PERIOD,
+        checkpoint_period=cfg.SOLVER.CHECKPOINT_PERIOD,
+        precision=cfg.SOLVER.AMP.PRECISION if cfg.SOLVER.AMP.ENABLED else None,
+        options=TrainingOptions(**{key.lower(): value for key, value in cfg.TRAINING.items()}),
+        metadata=save_metadata(checkpointer, dataset_names=cfg.DATASETS.TRAIN, cfg=cfg),
+        pictures=_picture_source(cfg),
+        hooks=_precise_bn(cfg, model),
+        settings={
+            "config": cfg.MODEL.META_ARCHITECTURE,
+            "batch_size": cfg.SOLVER.IMS_PER_BATCH,
+            "learning_rate": cfg.SOLVER.BASE_LR,
+            "iterations": cfg.SOLVER.MAX_ITER,
+            "weights": cfg.MODEL.WEIGHTS,
+        },
+    )
 
-    def __init__(self, cfg: CfgNode) -> None:
-        TrainerBase.__init__(self)
-        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):
-            setup_logger()
-        cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
-        data_loader = self.build_train_loader(cfg)
-        check_test_sets(cfg.DATASETS.TEST)
-        check_classes(cfg, cfg.DATASETS.TEST)
-        model = self.build_model(cfg)
-        optimizer = self.build_optimizer(cfg, model)
-        model = distribute(model, broadcast_buffers=False)
-        self._trainer = self.build_step_trainer(cfg, model, data_loader, optimizer)
-        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.checkpointer = self.build_checkpointer(cfg, model)
-        self.start_iter = 0
-        self.max_iter = cfg.SOLVER.MAX_ITER
-        self.cfg = cfg
-        self.register_hooks(self.build_hooks())
 
-    def build_step_trainer(
-        self, cfg: CfgNode, model: nn.Module, data_loader: Any, optimizer: torch.optim.Optimizer
-    ) -> SimpleTrainer:
-        """See :func:`vfnet_d2.training.steps.make_step_trainer`."""
-        return make_step_trainer(
-            model,
-            data_loader,
-            optimizer,
-            amp=cfg.SOLVER.AMP.ENABLED,
-            precision=cfg.SOLVER.AMP.PRECISION,
+def build_train_loader(cfg: CfgNode) -> Any:
+    """Build Detectron2's loader over a checked dataset."""
+    dataset = load_dataset(cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
+    check_classes(cfg, cfg.DATASETS.TRAIN)
+    return build_detection_train_loader(cfg, dataset=dataset)
+
+
+def build_test_loader(cfg: CfgNode, dataset_name: str) -> Any:
+    """Build Detectron2's loader over a checked dataset, empty images included."""
+    dataset = load_dataset(dataset_name, filter_empty=False)
+    check_classes(cfg, [dataset_name])
+    return build_detection_test_loader(cfg, dataset_name, dataset=dataset)
+
+
+def evaluation_sets(cfg: CfgNode) -> list[EvaluationSet]:
+    """Return the test sets of a config."""
+    return [
+        EvaluationSet(
+            name,
+            functools.partial(build_test_loader, cfg, name),
+            functools.partial(build_coco_evaluator, name, output_dir=cfg.OUTPUT_DIR),
         )
+        for name in cfg.DATASETS.TEST
+    ]
 
-    def build_checkpointer(self, cfg: CfgNode, model: nn.Module) -> CheckedCheckpointer:
-        """A checkpointer whose files say which model and classes they are of."""
-        # A proxy, because the trainer owns the checkpointer.
-        checkpointer = CheckedCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
-        save_metadata(checkpointer, dataset_names=cfg.DATASETS.TRAIN, cfg=cfg)
-        return checkpointer
 
-    @classmethod
-    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-        """See :func:`vfnet_d2.training.optimizers.build_optimizer`."""
-        return build_optimizer(cfg, model)
+def _picture_source(cfg: CfgNode) -> PictureSource | None:
+    if not cfg.DATASETS.TEST:
+        return None
+    mapper = DatasetMapper(cfg, is_train=False)
+    return PictureSource(cfg.DATASETS.TRAIN[0], cfg.DATASETS.TEST[0], cfg.INPUT.FORMAT, mapper)
 
-    @classmethod
-    def build_train_loader(cls, cfg: CfgNode) -> Any:
-        """Detectron2's loader over a checked dataset."""
-        dataset = load_dataset(
-            cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
-        )
-        check_classes(cfg, cfg.DATASETS.TRAIN)
-        return build_detection_train_loader(cfg, dataset=dataset)
 
-    @classmethod
-    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
-        """Detectron2's loader over a checked dataset, empty images included."""
-        dataset = load_dataset(dataset_name, filter_empty=False)
-        check_classes(cfg, [dataset_name])
-        return build_detection_test_loader(cfg, dataset_name, dataset=dataset)
-
-    @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> COCOEvaluator:
-        """See :func:`vfnet_d2.evaluation.coco.build_coco_evaluator`."""
-        return build_coco_evaluator(dataset_name, output_dir=cfg.OUTPUT_DIR)
+def _precise_bn(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
+    """Detectron2's hook that measures the statistics of batch norms, where the config wants it."""
+    if not (cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(model)):
+        return []
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.DATALOADER.NUM_WORKERS = 0  # a second loader beside the training's
+    number = cfg.TEST.PRECISE_BN.NUM_ITER
+    return [hooks.PreciseBN(cfg.TEST.EVAL_PERIOD, model, build_train_loader(cfg), number)]
 
 
 def check_classes(cfg: CfgNode, names: Sequence[str]) -> None:
     """See :func:`~vfnet_d2.data.loading.check_num_classes`."""
-    check_num_classes(cfg.MODEL.ONE_STAGE.NUM_CLASSES, names, key="MODEL.ONE_STAGE.NUM_CLASSES")
+    node, name, key = _num_classes_node(cfg)
+    check_num_classes(int(node[name]), names, key=key)
+
+
+def set_num_classes(cfg: CfgNode, number: int) -> None:
+    """Write the number of classes where the config's architecture reads it."""
+    node, name, _ = _num_classes_node(cfg)
+    node[name] = number
+
+
+def _num_classes_node(cfg: CfgNode) -> tuple[CfgNode, str, str]:
+    """Node and name of the key that holds the number of classes, and the whole key."""
+    key: str = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE).num_classes_key
+    *path, name = key.split(".")
+    return functools.reduce(lambda node, part: node[part], path, cfg), name, key
 
 
 def check_architecture(cfg: CfgNode) -> None:
-    """Raise ValueError if the config's architecture is not one of this project's."""
-    ours = [
-        name
-        for name, cls in META_ARCH_REGISTRY
-        if isinstance(cls, type) and issubclass(cls, OneStageDetector)
-    ]
-    if cfg.MODEL.META_ARCHITECTURE not in ours:
+    """Raise ValueError if the config's architecture is no detector that can be trained here."""
+    known = [name for name, cls in META_ARCH_REGISTRY if is_detector_class(cls)]
+    if cfg.MODEL.META_ARCHITECTURE not in known:
         raise ValueError(
             f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE!r}; train_net.py runs "
-            f"{sorted(ours)}. Use Detectron2's tools for its own models"
+            f"{sorted(known)}. Use Detectron2's tools for its own models"
         )
 
 
@@ -140,15 +169,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Train, or with ``--eval-only`` evaluate, and return the evaluation's results."""
     cfg = setup(args)
     if args.eval_only:
-        model = Trainer.build_model(cfg)
+        model = build_model(cfg)
         CheckedCheckpointer(model, save_dir=cfg.OUTPUT_DIR).load_for_evaluation(
             cfg.MODEL.WEIGHTS, resume=args.resume
         )
-        results = Trainer.test(cfg, model)
-        if comm.is_main_process():
-            verify_results(cfg, results)
-        return dict(results)
-    trainer = Trainer(cfg)
-    trainer.resume_or_load(resume=args.resume)
-    trainer.train()
-    return dict(getattr(trainer, "_last_eval_results", {}))
+        results = evaluate(model, evaluation_sets(cfg))
+    else:
+        trainer = Trainer(components(cfg))
+        trainer.resume_or_load(resume=args.resume)
+        results = trainer.train()
+    if comm.is_main_process() and cfg.TEST.EXPECTED_RESULTS:
+        verify_results(cfg, results)
+    return results

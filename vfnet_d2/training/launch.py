@@ -13,6 +13,9 @@ from detectron2.engine import launch as launch_on_gpus
 from detectron2.utils import comm
 from torch import multiprocessing as mp
 
+# What torchrun tells each of its processes.
+TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
 
 def argument_parser() -> argparse.ArgumentParser:
     """Return Detectron2's usual arguments and ``--num-processes`` for machines without GPUs."""
@@ -30,13 +33,18 @@ def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) 
     """Run ``main(args)`` in every process that the arguments ask for.
 
     With GPUs this is Detectron2's ``launch``. With ``--num-gpus 0`` and several processes or
-    machines, the processes talk over gloo.
+    machines, the processes talk over gloo. A process that torchrun (or another launcher that sets
+    its environment variables) has started already takes its place in that job instead.
 
     Raises:
         ValueError: more GPUs are asked for than this machine has, fewer processes than one,
-            processes beside GPUs, or "auto" as the address of several machines.
+            processes beside GPUs, "auto" as the address of several machines, or processes that
+            torchrun has started already.
     """
     _check_processes(args.num_processes, args.num_gpus)
+    if started_by_torchrun(args.num_machines):
+        _run_under_torchrun(main, args)
+        return
     if args.num_gpus > 0:
         _check_gpus(args.num_gpus)
         launch_on_gpus(
@@ -57,6 +65,53 @@ def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) 
             raise ValueError("--dist-url auto works on one machine only; name tcp://HOST:PORT")
         url = f"tcp://127.0.0.1:{_free_port()}"
     mp.spawn(_cpu_worker, nprocs=args.num_processes, args=(main, args, url))
+
+
+def started_by_torchrun(num_machines: int = 1) -> bool:
+    """Return whether this process is one of a job that torchrun, or the like, has started.
+
+    Args:
+        num_machines: as the command line says.
+
+    Raises:
+        ValueError: the environment speaks of several processes, but not of this one's place among
+            those of its machine; each of them would train alone into the same folder.
+    """
+    missing = [name for name in TORCHRUN if name not in os.environ]
+    if missing and num_machines == 1 and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(missing)} are not set: "
+            "start the processes with torchrun, which sets all of them, or name this machine with "
+            "--num-machines, --machine-rank and --dist-url"
+        )
+    return not missing
+
+
+def _run_under_torchrun(
+    main: Callable[[argparse.Namespace], Any], args: argparse.Namespace
+) -> None:
+    """Join the job that the environment describes, and run in it."""
+    if args.num_processes > 1 or args.num_machines > 1:
+        raise ValueError(
+            "torchrun has started the processes of this job already (RANK and WORLD_SIZE are set): "
+            "leave out --num-processes and --num-machines, and use torchrun's --nproc-per-node and "
+            "--nnodes"
+        )
+    local_rank, local_size = (int(os.environ[name]) for name in TORCHRUN[2:])
+    on_gpu = args.num_gpus > 0 and torch.cuda.is_available()
+    if on_gpu:
+        _check_gpus(local_size)
+        torch.cuda.set_device(local_rank)
+    if os.environ["WORLD_SIZE"] == "1":
+        main(args)
+        return
+    dist.init_process_group(backend="nccl" if on_gpu else "gloo")
+    try:
+        create_local_process_group(local_size)
+        comm.synchronize()
+        main(args)
+    finally:
+        dist.destroy_process_group()
 
 
 def _check_processes(num_processes: int, num_gpus: int) -> None:

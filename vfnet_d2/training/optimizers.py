@@ -107,3 +107,26 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
     )
     return maybe_add_gradient_clipping(cfg, make(cfg, params))
+
+
+def clip_total_norm(optimizer: torch.optim.Optimizer, max_norm: float) -> None:
+    """Make an optimizer scale the gradient of all parameters together down to a norm.
+
+    Detectron2's own clipping treats each parameter by itself, which turns the gradient.
+
+    Args:
+        optimizer: changed in place.
+        max_norm: largest Euclidean norm of the whole gradient.
+
+    Raises:
+        ValueError: the norm is not positive.
+    """
+    if not max_norm > 0:
+        raise ValueError(f"the largest norm of the gradient is {max_norm}; it must be above 0")
+
+    def clip(stepping: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        del args, kwargs
+        parameters = [p for group in stepping.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+
+    optimizer.register_step_pre_hook(clip)

@@ -1,12 +1,26 @@
-"""One training step: distribution and mixed precision on any device."""
+r"""One training step, on any device: mixed precision and gradient accumulation.
 
+What an accumulated step is equal to. The gradient of a step over n batches is the mean of the n
+batches' gradients: equal to that of n processes with one batch each, but for the normalisers. The
+losses of a batch are divided by its own positives (averaged over the processes, not over the
+batches of a step), so a step of 2 x 2 images weights each pair of images alike, where a batch of 4
+weights each positive alike. The two agree exactly where all batches of a step have the same
+normalisers, of at least 1, which is the least that the detectors divide by. Batch norm, where it
+learns, sees the small batches.
+
+Averaging the normalisers over the step as well would need all forward passes before the first
+backward pass, and with that the memory that accumulation is there to save.
+"""
+
+import contextlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from detectron2.engine import SimpleTrainer
 from detectron2.utils import comm
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vfnet_d2.utils.precision import PRECISIONS
@@ -30,44 +44,82 @@ def distribute(model: nn.Module, **options: Any) -> nn.Module:
     )
 
 
-class AutocastTrainer(SimpleTrainer):
-    """Detectron2's step under autocast, on the CPU as well; float16 scales its loss.
+class StepTrainer(SimpleTrainer):
+    """Detectron2's step over one or several batches, in full or mixed precision.
 
     Args:
         model: to train.
         data_loader: yields batches.
         optimizer: of the model's parameters.
-        precision: "bfloat16" or "float16".
+        precision: "bfloat16" or "float16" runs the model under autocast, on CPUs too; float16
+            scales its loss. None computes in full precision.
+        accumulate: batches of a step.
+        after_backward: called once a step when the gradients are there, unscaled.
 
     Raises:
-        ValueError: unknown precision.
+        ValueError: unknown precision, or no batch in a step.
     """
 
     def __init__(
-        self, model: nn.Module, data_loader: Any, optimizer: Any, *, precision: str
+        self,
+        model: nn.Module,
+        data_loader: Any,
+        optimizer: Any,
+        *,
+        precision: str | None = None,
+        accumulate: int = 1,
+        after_backward: Callable[[], object] | None = None,
     ) -> None:
         super().__init__(model, data_loader, optimizer)
-        self.dtype = lookup_name(PRECISIONS, precision, key="AMP precision")
+        if accumulate < 1:
+            raise ValueError(f"accumulate is {accumulate}; a step has at least 1 batch")
+        self.accumulate = accumulate
+        self.dtype = None
+        if precision is not None:
+            self.dtype = lookup_name(PRECISIONS, precision, key="AMP precision")
         self.device_type = next(model.parameters()).device.type
         self.grad_scaler = torch.amp.GradScaler(
             self.device_type, enabled=self.dtype is torch.float16
         )
+        self._after_backward = after_backward
 
     def run_step(self) -> None:
-        """Forward under autocast, backward, step."""
-        start = time.perf_counter()
-        data = next(self._data_loader_iter)
-        data_time = time.perf_counter() - start
-        with torch.autocast(self.device_type, dtype=self.dtype):
-            losses = self.model(data)
+        """Forward and backward for every batch, then one step with the mean of the gradients.
+
+        Raises:
+            FloatingPointError: the loss is not finite.
+        """
+        assert self.model.training
         self.optimizer.zero_grad()
-        self.grad_scaler.scale(sum(losses.values())).backward()
-        self._write_metrics(losses, data_time)
-        # Before the optimizer sees them: clipping needs the true gradients, and a fused optimizer
-        # would otherwise divide by the scale only in its own kernel.
+        data_time = 0.0
+        means: dict[str, Tensor] = {}
+        for index in range(self.accumulate):
+            start = time.perf_counter()
+            data = next(self._data_loader_iter)
+            data_time += time.perf_counter() - start
+            with self._synchronised(last=index == self.accumulate - 1):
+                with torch.autocast(
+                    self.device_type, dtype=self.dtype, enabled=self.dtype is not None
+                ):
+                    losses = self.model(data)
+                total = sum(losses.values()) / self.accumulate
+                self.grad_scaler.scale(total).backward()
+            for name, loss in losses.items():
+                means[name] = means.get(name, 0) + loss.detach() / self.accumulate
+        # Before anybody sees them: clipping needs the true gradients, and a fused optimizer would
+        # otherwise divide by the scale only in its own kernel.
         self.grad_scaler.unscale_(self.optimizer)
+        if self._after_backward is not None:
+            self._after_backward()
+        self._write_metrics(means, data_time)
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
+
+    def _synchronised(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
+        """Average gradients over the processes once a step, with its last batch."""
+        if last or not isinstance(self.model, DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self.model.no_sync()
 
     def state_dict(self) -> dict[str, Any]:
         """Add the loss scale to what a checkpoint holds."""
@@ -76,15 +128,6 @@ class AutocastTrainer(SimpleTrainer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore, also from a run of another precision."""
         super().load_state_dict(state_dict)
-        # Full precision writes no loss scale and bfloat16 an empty one; a scaler refuses both.
-        if state_dict.get("grad_scaler"):
+        # Full precision and bfloat16 have an empty loss scale, or none; a scaler refuses both.
+        if state_dict.get("grad_scaler") and self.grad_scaler.is_enabled():
             self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
-
-
-def make_step_trainer(
-    model: nn.Module, data_loader: Any, optimizer: Any, *, amp: bool, precision: str
-) -> SimpleTrainer:
-    """Return the step trainer for full or mixed precision."""
-    if amp:
-        return AutocastTrainer(model, data_loader, optimizer, precision=precision)
-    return SimpleTrainer(model, data_loader, optimizer)

@@ -8,13 +8,13 @@ from vfnet_d2.training.hooks.ema import averaged_model, ema_decay
 
 def test_the_decay_grows_to_its_limit() -> None:
     # (1 + 0) / (10 + 0), (1 + 90) / (10 + 90), and the limit for a long training.
-    found = [float(ema_decay(torch.tensor(n))) for n in (0, 90, 10**6)]
+    found = [float(ema_decay(torch.tensor(n), decay=0.9998)) for n in (0, 90, 10**6)]
     torch.testing.assert_close(found, [0.1, 0.91, 0.9998], rtol=1e-6, atol=0)
 
 
 def test_averages_are_those_of_a_naive_loop() -> None:
     model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).double()
-    ema = averaged_model(model)
+    ema = averaged_model(model, decay=0.9998)
     history = []
     for _ in range(5):
         with torch.no_grad():

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from detectron2.data import Metadata
+from detectron2.data import DatasetMapper, Metadata
 from detectron2.structures import Boxes, Instances
 from torch import nn
 
 from tests.helpers.finetuning import register_training_data, training_config
-from vfnet_d2.data.loading import load_dataset
-from vfnet_d2.finetune.data import VAL_NAME
+from vfnet_d2.finetune.data import TRAIN_NAME, VAL_NAME
+from vfnet_d2.training.components import PictureSource
 from vfnet_d2.training.hooks.pictures import ValidationPictures, WatchedLoader, draw_batch
 
 METADATA = Metadata(name="picture", thing_classes=["cat", "dog"])
@@ -98,19 +98,19 @@ class Finder(nn.Module):
 @pytest.fixture
 def pictures(tmp_path: Any) -> ValidationPictures:
     register_training_data(tmp_path)
-    items = load_dataset(VAL_NAME, filter_empty=False)
-    return ValidationPictures(training_config(tmp_path), dataset=VAL_NAME, items=items, count=2)
+    mapper = DatasetMapper(training_config(tmp_path), is_train=False)
+    source = PictureSource(TRAIN_NAME, VAL_NAME, "RGB", mapper)
+    return ValidationPictures(source, period=1, model=Finder().train(), count=2)
 
 
 def test_some_validation_images_are_drawn_with_what_is_found(
     pictures: ValidationPictures,
 ) -> None:
-    model = Finder().train()
     np.random.seed(3)
     expected = np.random.rand()
     np.random.seed(3)
-    drawn = pictures.draw(model)
+    drawn = pictures.draw()
     # Truth beside predictions: twice 2 x 96 and a margin wide, a caption of 24 above.
     assert [picture.shape for picture in drawn] == [(2 * 96 + 24, 2 * 2 * 96 + 6, 3)] * 2
-    assert model.training
+    assert pictures._model.training
     assert np.random.rand() == expected

@@ -1,15 +1,14 @@
 """Exponential moving average (EMA) of the weights in training."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from detectron2.engine import HookBase
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-# Of a training of many thousand iterations; a short one never reaches it, see ema_decay.
-DECAY = 0.9998
 
-
-def ema_decay(updates: Tensor | int, *, decay: float = DECAY) -> Tensor:
+def ema_decay(updates: Tensor | int, *, decay: float) -> Tensor:
     """Return the share of the average that stays in an update.
 
     It grows with the number of updates n, as (1 + n) / (10 + n): the first weights, which know
@@ -23,26 +22,35 @@ def ema_decay(updates: Tensor | int, *, decay: float = DECAY) -> Tensor:
     return ((1 + done) / (10 + done)).clamp(max=decay)
 
 
-def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
-    """Return the new average of a tensor; counters, which cannot be averaged, are copied.
+def averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Return a function that updates averages in place, for ``AveragedModel``'s ``multi_avg_fn``.
 
     Args:
-        averaged: average so far.
-        current: of the model, same shape.
-        updates: number of updates before this one, scalar.
+        decay: see :func:`ema_decay`.
     """
-    if not averaged.is_floating_point():
-        return current
-    return averaged + (1 - ema_decay(updates)).to(averaged.dtype) * (current - averaged)
+
+    @torch.no_grad()
+    def update(
+        averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int
+    ) -> None:
+        rate = 1 - ema_decay(updates, decay=decay)
+        for average, value in zip(averaged, current, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, rate.to(average.dtype))
+            else:  # counters cannot be averaged
+                average.copy_(value)
+
+    return update
 
 
-def averaged_model(model: nn.Module) -> AveragedModel:
+def averaged_model(model: nn.Module, *, decay: float) -> AveragedModel:
     """Return an average of a model's weights and buffers that has seen nothing yet.
 
     Args:
         model: without wrappers, on its device; its weights are taken at the first update.
+        decay: see :func:`ema_decay`.
     """
-    return AveragedModel(model, avg_fn=average, use_buffers=True)
+    return AveragedModel(model, multi_avg_fn=averaging(decay), use_buffers=True)
 
 
 class EmaUpdate(HookBase):
@@ -59,5 +67,4 @@ class EmaUpdate(HookBase):
 
     def after_step(self) -> None:
         """Take the new weights into the average."""
-        with torch.no_grad():
-            self._ema.update_parameters(self._model)
+        self._ema.update_parameters(self._model)

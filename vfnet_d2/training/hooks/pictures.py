@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper, MetadataCatalog
+from detectron2.data import MetadataCatalog
 from detectron2.evaluation import inference_context
 from detectron2.utils.visualizer import Visualizer
 from PIL import Image
 from torch import nn
 
+from vfnet_d2.data.loading import load_dataset
+from vfnet_d2.training.components import PictureSource
+from vfnet_d2.training.hooks.after_evaluation import AfterEvaluation
 from vfnet_d2.utils.files import replacing
 from vfnet_d2.visualization.datasets import class_colors
 from vfnet_d2.visualization.pictures import (
@@ -75,14 +77,15 @@ def save_batch_picture(batch: Batch, *, dataset: str, input_format: str, path: P
         Image.fromarray(picture).save(scratch, format="png")
 
 
-def batch_watcher(cfg: CfgNode) -> Callable[[Batch], None]:
-    """Return what writes a batch's picture into a training's output folder."""
-    return functools.partial(
+def watched_loader(loader: Iterable[Batch], source: PictureSource, output: Path) -> WatchedLoader:
+    """Return the loader, which writes the picture of its first batch into a folder."""
+    show = functools.partial(
         save_batch_picture,
-        dataset=cfg.DATASETS.TRAIN[0],
-        input_format=cfg.INPUT.FORMAT,
-        path=Path(cfg.OUTPUT_DIR) / BATCH_FILE,
+        dataset=source.train_set,
+        input_format=source.input_format,
+        path=output / BATCH_FILE,
     )
+    return WatchedLoader(loader, show)
 
 
 def draw_batch(batch: Batch, *, metadata: Any, input_format: str) -> np.ndarray:
@@ -122,36 +125,48 @@ def _scale(height: int, width: int) -> float:
     return min(2.0, _SIDE / max(height, width))
 
 
-class ValidationPictures:
-    """Draws ground truth beside detections, for the same few images each time.
+class ValidationPictures(AfterEvaluation):
+    """Draws ground truth beside detections for TensorBoard, of the same few images each time.
 
     Args:
-        cfg: of the training, for the preprocessing.
-        dataset: name of the validation set.
-        items: its dataset dicts, of which some are drawn.
+        source: what is drawn.
+        period: iterations between evaluations.
+        model: that is evaluated.
         count: images to draw.
     """
 
     def __init__(
-        self, cfg: CfgNode, *, dataset: str, items: Sequence[dict[str, Any]], count: int = 4
+        self, source: PictureSource, *, period: int, model: nn.Module, count: int = 4
     ) -> None:
-        # Spread over the set: neighbours often are of one scene.
-        step = max(1, len(items) // count)
-        self.items = list(items[::step][:count])
-        self._metadata = MetadataCatalog.get(dataset)
-        self._mapper = DatasetMapper(cfg, is_train=False)
+        super().__init__(period)
+        self._source = source
+        self._model = model
+        self._count = count
 
-    def draw(self, model: nn.Module) -> list[np.ndarray]:
+    @functools.cached_property
+    def items(self) -> list[dict[str, Any]]:
+        """The dataset dicts, spread over the set: neighbours often are of one scene."""
+        items = load_dataset(self._source.test_set, filter_empty=False)
+        step = max(1, len(items) // self._count)
+        return items[::step][: self._count]
+
+    def act(self) -> None:
+        """Put the pictures into the trainer's storage."""
+        for number, picture in enumerate(self.draw()):
+            self.trainer.storage.put_image(f"validation/{number}", picture.transpose(2, 0, 1))
+
+    def draw(self) -> list[np.ndarray]:
         """Return an RGB picture (H, W, 3) of each image; the model's mode stays as it is."""
-        with _same_random_numbers(), inference_context(model), torch.no_grad():
-            return [self._draw(model, item) for item in self.items]
+        with _same_random_numbers(), inference_context(self._model), torch.no_grad():
+            return [self._draw(item) for item in self.items]
 
-    def _draw(self, model: nn.Module, item: dict[str, Any]) -> np.ndarray:
-        detections = model([self._mapper(item)])[0]["instances"].to("cpu")
+    def _draw(self, item: dict[str, Any]) -> np.ndarray:
+        detections = self._model([self._source.mapper(dict(item))])[0]["instances"].to("cpu")
+        metadata = MetadataCatalog.get(self._source.test_set)
         scale = _scale(item["height"], item["width"])
-        truth = draw_ground_truth(item, self._metadata, scale=scale)
+        truth = draw_ground_truth(item, metadata, scale=scale)
         found = draw_predictions(
-            item["file_name"], detections, self._metadata, score_thresh=_SCORE, scale=scale
+            item["file_name"], detections, metadata, score_thresh=_SCORE, scale=scale
         )
         return side_by_side(
             [

@@ -1,4 +1,4 @@
-"""Tests of vfnet_d2.finetune.trainer, and of what it shares with the plain trainer."""
+"""Tests of vfnet_d2.training.trainer, with components of a YAML config and of a fine-tuning."""
 
 import json
 import logging
@@ -18,8 +18,11 @@ from tests.helpers.coco_data import CLASSES
 from tests.helpers.finetuning import register_training_data, training_config
 from tests.helpers.log_lines import log_lines
 from vfnet_d2.checkpoint.metadata import ENTRY
-from vfnet_d2.finetune.trainer import FineTuner, TrainingOptions
-from vfnet_d2.training.from_yaml import Trainer
+from vfnet_d2.config import TrainingOptions
+from vfnet_d2.finetune import job
+from vfnet_d2.training import components as components_module
+from vfnet_d2.training import from_yaml
+from vfnet_d2.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,10 +31,15 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> None:
     register_training_data(tmp_path_factory.mktemp("data"))
 
 
-def tuner(output: Path, options: TrainingOptions | None = None, **changes: Any) -> FineTuner:
+# What `vfnet train` always asks for.
+USUAL = TrainingOptions(keep_best=True, pictures=True)
+
+
+def tuner(output: Path, options: TrainingOptions = USUAL, **changes: Any) -> Trainer:
     output.mkdir(parents=True, exist_ok=True)
     seed_all_rng(5)
-    return FineTuner(training_config(output, **changes), options=options or TrainingOptions())
+    parts = job.components(training_config(output, **changes))
+    return Trainer(parts._replace(options=options))
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -62,7 +70,7 @@ class Weights(HookBase):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
-    """Output folder and losses of a training with default options."""
+    """Output folder and losses of a training with the usual options."""
     output = tmp_path_factory.mktemp("finished")
     trainer, losses = tuner(output), Losses()
     trainer.register_hooks([losses])
@@ -71,11 +79,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float
     return output, losses.found
 
 
-def test_the_plain_trainer_has_the_same_losses(
+def test_without_these_options_the_losses_are_the_same(
     finished: tuple[Path, list[float]], tmp_path: Path
 ) -> None:
     seed_all_rng(5)
-    trainer, losses = Trainer(training_config(tmp_path)), Losses()
+    trainer = Trainer(from_yaml.components(training_config(tmp_path)))
+    losses = Losses()
     trainer.register_hooks([losses])
     trainer.resume_or_load(resume=False)
     trainer.train()
@@ -117,11 +126,15 @@ def validated(monkeypatch: pytest.MonkeyPatch) -> list[torch.nn.Module]:
     models: list[torch.nn.Module] = []
     script = iter([10.0, 30.0, 20.0, 25.0, 40.0])
 
-    def test(cfg: Any, model: torch.nn.Module) -> dict[str, Any]:
+    def evaluate(model: torch.nn.Module, *arguments: Any) -> dict[str, Any]:
         models.append(model)
-        return {"bbox": {"AP": next(script)}}
+        return {"AP": next(script)}
 
-    monkeypatch.setattr(FineTuner, "test", staticmethod(test))
+    monkeypatch.setattr(
+        components_module,
+        "inference_on_dataset",
+        lambda model, *arguments: {"bbox": evaluate(model)},
+    )
     return models
 
 
@@ -130,14 +143,14 @@ def test_a_validation_is_told_in_a_line(
 ) -> None:
     aps = iter([12.345, 12.3, math.nan, 20.0])
 
-    def test(cfg: Any, model: torch.nn.Module) -> dict[str, Any]:
+    def evaluate(*arguments: Any) -> dict[str, Any]:
         print("pycocotools prints its table and how long it took")
         return {"bbox": {"AP": next(aps)}}
 
-    monkeypatch.setattr(FineTuner, "test", staticmethod(test))
+    monkeypatch.setattr(components_module, "inference_on_dataset", evaluate)
     trainer = tuner(tmp_path, TEST__EVAL_PERIOD=1)
     trainer.resume_or_load(resume=False)
-    with log_lines("vfnet_d2.finetune.trainer", level=logging.INFO) as lines:
+    with log_lines("vfnet_d2.training.hooks.best_model", level=logging.INFO) as lines:
         trainer.train()
     assert [line for line in lines if "Validation" in line] == [
         "INFO Validation after iteration 1: AP 12.35, the best so far",
@@ -152,7 +165,7 @@ def test_patience_ends_the_training_and_the_best_weights_stay(
     validated: list, tmp_path: Path
 ) -> None:
     changes = {"SOLVER__MAX_ITER": 9, "TEST__EVAL_PERIOD": 1, "SOLVER__CHECKPOINT_PERIOD": 1}
-    trainer, weights = tuner(tmp_path, TrainingOptions(patience=2), **changes), Weights()
+    trainer, weights = tuner(tmp_path, USUAL._replace(patience=2), **changes), Weights()
     trainer.register_hooks([weights])
     trainer.train()
     # APs 10, 30, 20, 25: the second is best, and the two after it are not better.
@@ -168,7 +181,7 @@ def test_patience_ends_the_training_and_the_best_weights_stay(
 
 
 def test_the_average_is_validated_and_saved(validated: list, tmp_path: Path) -> None:
-    trainer = tuner(tmp_path, TrainingOptions(ema=True))
+    trainer = tuner(tmp_path, USUAL._replace(ema=True))
     trainer.train()
     assert trainer.ema is not None
     assert all(model is trainer.ema.module for model in validated)
@@ -181,7 +194,7 @@ def test_the_average_is_validated_and_saved(validated: list, tmp_path: Path) -> 
 
 
 def test_resuming_goes_on_where_it_ended(validated: list, tmp_path: Path) -> None:
-    options = TrainingOptions(ema=True)
+    options = USUAL._replace(ema=True)
     tuner(tmp_path, options, SOLVER__MAX_ITER=2).train()
     trainer = tuner(tmp_path, options)
     trainer.resume_or_load(resume=True)
@@ -203,7 +216,7 @@ def test_checkpoints_without_metadata_and_average_can_be_resumed(
     old = read(path)
     del old[ENTRY]
     torch.save(old, path)
-    trainer = tuner(tmp_path, TrainingOptions(ema=True))
+    trainer = tuner(tmp_path, USUAL._replace(ema=True))
     trainer.resume_or_load(resume=True)
     assert trainer.start_iter == 2
     assert trainer.ema is not None
@@ -213,7 +226,7 @@ def test_checkpoints_without_metadata_and_average_can_be_resumed(
 
 @pytest.mark.parametrize("amp", [False, True])
 def test_accumulation_takes_as_many_batches_a_step(amp: bool, tmp_path: Path) -> None:
-    options = TrainingOptions(accumulate=3, clip_norm=0.01)
+    options = USUAL._replace(accumulate=3, clip_total_norm=0.01)
     changes = {"SOLVER__AMP__ENABLED": amp, "SOLVER__AMP__PRECISION": "bfloat16"}
     trainer = tuner(tmp_path, options, **changes)
     sizes: list[int] = []
@@ -226,3 +239,105 @@ def test_accumulation_takes_as_many_batches_a_step(amp: bool, tmp_path: Path) ->
     norms = [parameter.grad.norm() for parameter in parameters if parameter.grad is not None]
     assert float(torch.stack(norms).norm()) == pytest.approx(0.01, rel=1e-3)
     assert not all(map(torch.equal, before, parameters))
+
+
+class Backward(HookBase):
+    """Counts the calls that Detectron2 main makes after each backward pass."""
+
+    def __init__(self) -> None:
+        self.norms: list[float] = []
+
+    def after_backward(self) -> None:
+        """Note the norm of a gradient."""
+        self.norms.append(float(self.trainer.model.head.cls_pred.weight.grad.norm()))
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate": 2}])
+@pytest.mark.parametrize("amp", [False, True])
+def test_hooks_are_called_after_each_backward_pass(
+    options: dict[str, int], amp: bool, validated: list, tmp_path: Path
+) -> None:
+    changes = {"SOLVER__AMP__ENABLED": amp, "SOLVER__AMP__PRECISION": "bfloat16"}
+    trainer, hook = tuner(tmp_path, TrainingOptions(**options), **changes), Backward()
+    trainer.register_hooks([hook])
+    trainer.train()
+    assert len(hook.norms) == 4 and all(norm > 0 for norm in hook.norms)
+
+
+def test_with_default_options_nothing_but_detectron2s_files_is_written(
+    validated: list, tmp_path: Path
+) -> None:
+    trainer = tuner(tmp_path, TrainingOptions())
+    trainer.train()
+    ours = {"model_best.pth", "validations.json", "train_batch.png", "model_final_ema.pth"}
+    assert not ours & {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("options", "changes", "message"),
+    [
+        ({"patience": -1}, {}, r"TRAINING\.PATIENCE .*is -1; it must be 0 or more"),
+        ({"ema": True, "ema_decay": 1.0}, {}, r"TRAINING\.EMA_DECAY .*is 1\.0; .*between 0 and 1"),
+        ({"keep_best": True}, {"DATASETS__TEST": ()}, r"TRAINING\.KEEP_BEST .*needs a test set"),
+        ({"patience": 2}, {"TEST__EVAL_PERIOD": 0}, r"TRAINING\.PATIENCE .*TEST\.EVAL_PERIOD"),
+        ({"trackers": ("nobody",)}, {}, "nobody"),
+        ({"accumulate": 0}, {}, "accumulate is 0"),
+    ],
+)
+def test_options_without_effect_or_sense_are_refused(
+    options: dict[str, Any], changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    parts = from_yaml.components(training_config(tmp_path, **changes))
+    with pytest.raises(ValueError, match=message):
+        Trainer(parts._replace(options=TrainingOptions(**options)))
+
+
+def moments(trainer: Trainer) -> dict[int, torch.Tensor]:
+    """Adam's first moments."""
+    state = trainer._trainer.optimizer.state_dict()["state"]
+    return {index: entry["exp_avg"] for index, entry in state.items()}
+
+
+def test_the_optimizer_s_state_is_resumed(validated: list, tmp_path: Path) -> None:
+    first = tuner(tmp_path, SOLVER__MAX_ITER=2)
+    first.train()
+    second = tuner(tmp_path)
+    second.resume_or_load(resume=True)
+    expected = moments(first)
+    assert len(expected) > 50
+    assert all(torch.equal(value, expected[index]) for index, value in moments(second).items())
+
+
+def test_a_lazy_training_of_version_0_1_0_is_resumed(validated: list, tmp_path: Path) -> None:
+    tuner(tmp_path, SOLVER__MAX_ITER=2).train()
+    path = tmp_path / "model_final.pth"
+    old = read(path)
+    # Their trainer was Detectron2's SimpleTrainer itself, not one within another.
+    old["trainer"] |= old["trainer"].pop("_trainer")
+    torch.save(old, path)
+    trainer = tuner(tmp_path)
+    trainer.resume_or_load(resume=True)
+    assert trainer.start_iter == 2
+    assert len(moments(trainer)) == len(old["trainer"]["optimizer"]["state"]) > 50
+
+
+def test_a_checkpoint_without_the_optimizer_s_state_is_resumed_with_a_word(
+    validated: list, tmp_path: Path
+) -> None:
+    tuner(tmp_path, SOLVER__MAX_ITER=2).train()
+    path = tmp_path / "model_final.pth"
+    old = read(path)
+    del old["trainer"]["_trainer"]
+    torch.save(old, path)
+    trainer = tuner(tmp_path)
+    with log_lines("vfnet_d2.training.trainer") as lines:
+        trainer.resume_or_load(resume=True)
+    assert trainer.start_iter == 2 and moments(trainer) == {}
+    assert any(line.startswith("WARNING") and "no state of the optimizer" in line for line in lines)
+    trainer.train()
+
+
+def test_keys_of_the_yaml_config_are_the_options(tmp_path: Path) -> None:
+    changes = {"TRAINING__EMA": True, "TRAINING__ACCUMULATE": 2, "TRAINING__CLIP_TOTAL_NORM": 3.0}
+    parts = from_yaml.components(training_config(tmp_path, **changes))
+    assert parts.options == TrainingOptions(ema=True, accumulate=2, clip_total_norm=3.0)

@@ -1,4 +1,4 @@
-"""Tests of vfnet_d2.training.hooks.validation."""
+"""Tests of vfnet_d2.training.hooks.early_stopping, and of the history it reads."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 from detectron2.engine import HookBase
 from detectron2.engine.train_loop import TrainerBase
 
-from vfnet_d2.training.hooks.validation import EarlyStopError, EarlyStopping, ValidationHistory
+from vfnet_d2.training.hooks.best_model import ValidationHistory
+from vfnet_d2.training.hooks.early_stopping import EarlyStopError, EarlyStopping
 
 NAN = float("nan")
 

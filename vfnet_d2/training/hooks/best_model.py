@@ -1,14 +1,18 @@
-"""Validations of a training: their history, the best one, and the end when nothing improves."""
+"""Evaluations of a training: their history, and the weights of the best one."""
 
 import json
 import logging
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from detectron2.engine import HookBase
-from detectron2.utils import comm
+import torch
+from torch import nn
 
+from vfnet_d2.checkpoint.files import write_whole
+from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
+from vfnet_d2.training.components import box_ap
+from vfnet_d2.training.hooks.after_evaluation import AfterEvaluation
 from vfnet_d2.utils.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -87,38 +91,71 @@ class ValidationHistory:
         best = self.best
         return len(self.entries) - (self.entries.index(best) + 1 if best else 0)
 
+    def summary(self, *, best: Path, last: Path) -> str:
+        """Return the line that ends a training.
 
-class EarlyStopError(BaseException):
-    """Ends Detectron2's training loop, which has no other way out.
+        Args:
+            best: file of the best weights.
+            last: file of the last ones.
+        """
+        found = self.best
+        if found is None:
+            return f"No validation had an AP: nothing was detected. The last weights are in {last}"
+        return f"Best AP {found.ap:.2f}, after {found.iterations:,} iterations: {best}"
 
-    No ``Exception``, because it is no failure: the loop would log a traceback.
-    """
 
+class BestModel(AfterEvaluation):
+    """Keeps the history of the APs, and the weights of the highest one.
 
-class EarlyStopping(HookBase):
-    """Ends the training after several validations without a better AP.
-
-    Stands after the evaluation among the hooks, in every process.
+    For the main process alone.
 
     Args:
-        history: of the main process; the others' are not asked.
-        period: iterations between validations.
-        patience: validations without improvement that end the training.
+        history: of the training.
+        period: iterations between evaluations.
+        model: that is evaluated.
+        path: file of the best weights; None keeps the history alone.
+        metadata: what the file says about itself.
     """
 
-    def __init__(self, history: ValidationHistory, *, period: int, patience: int) -> None:
+    def __init__(
+        self,
+        history: ValidationHistory,
+        *,
+        period: int,
+        model: nn.Module,
+        path: Path | None,
+        metadata: Metadata | None,
+    ) -> None:
+        super().__init__(period)
         self._history = history
-        self._period = period
-        self._patience = patience
+        self._model = model
+        self._path = path
+        self._metadata = metadata
 
-    def after_step(self) -> None:
-        """Raise EarlyStopError in all processes if it is time."""
-        done = self.trainer.iter + 1
-        if self._period <= 0 or done % self._period or done == self.trainer.max_iter:
-            return
-        exhausted = comm.is_main_process() and self._history.since_best >= self._patience
-        if any(comm.all_gather(exhausted)):
-            logger.info(
-                "Stopping early: the last %d validations brought no better AP", self._patience
-            )
-            raise EarlyStopError
+    def act(self) -> None:
+        """Note the evaluation, and save the weights if they are the best so far."""
+        done, ap = self.iterations_done, box_ap(self.trainer.last_results)
+        is_best = self._history.add(done, ap)
+        told = "no AP, since nothing was detected" if math.isnan(ap) else f"AP {ap:.2f}"
+        best = ", the best so far" if is_best else ""
+        logger.info("Validation after iteration %s: %s%s", f"{done:,}", told, best)
+        if is_best and self._path is not None:
+            save_weights(self._path, self._model, done, metadata=self._metadata)
+
+
+def save_weights(
+    path: Path, model: nn.Module, iterations: int, *, metadata: Metadata | None
+) -> None:
+    """Write weights alone: nothing to resume from, but all that a user of the model needs.
+
+    Args:
+        path: file to write, whole or not at all.
+        model: without wrappers.
+        iterations: that were done.
+        metadata: what the file says about itself.
+    """
+    # As in Detectron2's checkpoints: the number of the last iteration.
+    content: dict[str, Any] = {"model": model.state_dict(), "iteration": iterations - 1}
+    if metadata is not None:
+        content[ENTRY] = metadata.as_dict()
+    write_whole(path, lambda target: torch.save(content, target))
