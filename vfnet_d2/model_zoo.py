@@ -4,7 +4,14 @@ import importlib.resources
 from pathlib import Path
 
 import torch
-from detectron2.config import CfgNode, LazyConfig, get_cfg, instantiate
+
+from vfnet_d2.utils.requirements import require_detectron2
+
+try:
+    from detectron2.config import CfgNode, LazyConfig, get_cfg, instantiate
+except ModuleNotFoundError:
+    require_detectron2()
+    raise
 from detectron2.modeling import build_model
 from omegaconf import DictConfig
 from torch import nn
