@@ -54,6 +54,7 @@ setup(
         "omegaconf>=2.1",
         "packaging",
         "pillow>=9.1",
+        "portalocker>=3.0",
         "psutil",
         "pycocotools>=2.0.6",
         "PyYAML>=5.1",

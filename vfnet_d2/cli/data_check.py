@@ -14,7 +14,7 @@ from vfnet_d2.data.check.summary import summarise, summary_text
 from vfnet_d2.data.check.text import findings_json, findings_text, verdict
 from vfnet_d2.data.formats.opening import open_dataset, open_splits
 from vfnet_d2.data.formats.reader import FormatError, Reader
-from vfnet_d2.data.formats.write import write_text
+from vfnet_d2.utils.files import write_text
 from vfnet_d2.utils.requirements import require_detectron2
 
 _DESCRIPTION = """\

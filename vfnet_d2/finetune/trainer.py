@@ -18,7 +18,6 @@ from detectron2.utils.events import EventWriter
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from vfnet_d2.checkpoint.files import write_whole
 from vfnet_d2.checkpoint.metadata import ENTRY
 from vfnet_d2.checkpoint.new_classes import FineTuneCheckpointer
 from vfnet_d2.checkpoint.saved_metadata import save_metadata
@@ -29,6 +28,7 @@ from vfnet_d2.training.hooks.ema import EmaUpdate, averaged_model
 from vfnet_d2.training.hooks.pictures import ValidationPictures, WatchedLoader, batch_watcher
 from vfnet_d2.training.hooks.trackers import TRACKERS
 from vfnet_d2.training.hooks.validation import EarlyStopError, EarlyStopping, ValidationHistory
+from vfnet_d2.utils.files import write_whole
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,8 @@ from vfnet_d2.data.check.across import Split
 from vfnet_d2.data.check.boxes import box_findings, clip_box
 from vfnet_d2.data.check.summary import MEDIUM_AREA, SMALL_AREA, summarise
 from vfnet_d2.data.formats.records import ImageRecord, box_area
+from vfnet_d2.utils.files import replacing
+from vfnet_d2.visualization.pictures import save_picture
 
 _TILE = 360  # longer side of an image in the contact sheet, in pixels
 _COLUMNS, _ROWS = 5, 4
@@ -43,7 +45,7 @@ def write_pictures(splits: Mapping[str, Split], folder: Path) -> list[Path]:
         sheet = contact_sheet(split)
         if sheet is not None:
             paths.append(folder / f"{prefix}contact_sheet.png")
-            Image.fromarray(sheet).save(paths[-1])
+            save_picture(sheet, paths[-1])
     return paths
 
 
@@ -71,7 +73,8 @@ def draw_box_sizes(split: Split, path: Path) -> None:
     axes.set_ylabel("objects")
     axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes.set_title(f"Sizes of {len(sides):,} boxes")
-    figure.savefig(path)
+    with replacing(path) as scratch:
+        figure.savefig(scratch, format="png")
 
 
 def draw_class_balance(split: Split, path: Path) -> None:
@@ -88,7 +91,8 @@ def draw_class_balance(split: Split, path: Path) -> None:
     axes.set_xlabel("objects")
     more = f", the first {len(shown)} of {len(entries)}" if len(entries) > len(shown) else ""
     axes.set_title(f"Objects of each class{more}")
-    figure.savefig(path)
+    with replacing(path) as scratch:
+        figure.savefig(scratch, format="png")
 
 
 def contact_sheet(split: Split) -> np.ndarray | None:

@@ -1,6 +1,7 @@
 """Pictures of ground truth and predictions, drawn by Detectron2's Visualizer."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from detectron2.data import detection_utils
 from detectron2.structures import Instances
 from detectron2.utils.visualizer import Visualizer
 from PIL import Image, ImageDraw
+
+from vfnet_d2.utils.files import replacing
 
 _CAPTION_HEIGHT = 24
 _MARGIN = 6
@@ -74,3 +77,9 @@ def side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
 def stack(rows: Sequence[np.ndarray]) -> np.ndarray:
     """Put pictures below each other on white."""
     return side_by_side([row.transpose(1, 0, 2) for row in rows]).transpose(1, 0, 2)
+
+
+def save_picture(picture: np.ndarray, path: Path) -> None:
+    """Write an RGB picture (H, W, 3), uint8, as PNG; its folder is made if needed."""
+    with replacing(path) as scratch:
+        Image.fromarray(picture).save(scratch, format="PNG")
