@@ -18,6 +18,7 @@ from vfnet_d2.data.loading import check_num_classes, check_test_sets
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
 from vfnet_d2.training.logs import log_setup
 from vfnet_d2.training.steps import distribute, make_step_trainer
+from vfnet_d2.utils.old_targets import load_lazy_config
 from vfnet_d2.utils.system import available_device
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 def setup(args: argparse.Namespace) -> DictConfig:
     """Read, complete and log the config of a run."""
-    cfg = LazyConfig.load(args.config_file)
+    cfg = load_lazy_config(args.config_file)
     cfg = LazyConfig.apply_overrides(cfg, args.opts)
     cfg.train.device = "cpu" if args.num_gpus == 0 else available_device(cfg.train.device)
     log_setup(cfg, args, output_dir=cfg.train.output_dir)
