@@ -49,7 +49,7 @@ setup(
         "hydra-core>=1.1",
         "iopath>=0.1.9",
         "jinja2>=3.0",
-        "matplotlib",
+        "matplotlib>=3.6",
         "numpy>=1.24",
         "omegaconf>=2.1",
         "packaging",

@@ -11,15 +11,14 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper, MetadataCatalog
 from detectron2.evaluation import inference_context
-from detectron2.utils.visualizer import Visualizer
-from PIL import Image
 from torch import nn
 
-from vfnet_d2.utils.files import replacing
-from vfnet_d2.visualization.datasets import class_colors
+from vfnet_d2.visualization.boxes import draw_boxes
+from vfnet_d2.visualization.palette import class_color
 from vfnet_d2.visualization.pictures import (
     draw_ground_truth,
     draw_predictions,
+    save_picture,
     side_by_side,
     stack,
     with_caption,
@@ -71,8 +70,7 @@ def _same_random_numbers() -> Iterator[None]:
 def save_batch_picture(batch: Batch, *, dataset: str, input_format: str, path: Path) -> None:
     """Write the picture of a batch."""
     picture = draw_batch(batch, metadata=MetadataCatalog.get(dataset), input_format=input_format)
-    with replacing(path) as scratch:
-        Image.fromarray(picture).save(scratch, format="png")
+    save_picture(picture, path)
 
 
 def batch_watcher(cfg: CfgNode) -> Callable[[Batch], None]:
@@ -108,14 +106,13 @@ def _draw_input(item: dict[str, Any], metadata: Any, input_format: str) -> np.nd
         image = image[:, :, ::-1]
     instances = item["instances"]
     names, classes = metadata.thing_classes, instances.gt_classes.tolist()
-    colors = class_colors(len(names))
-    visualizer = Visualizer(np.ascontiguousarray(image), metadata, scale=_scale(*image.shape[:2]))
-    visualizer.overlay_instances(
-        boxes=instances.gt_boxes.tensor.cpu().numpy(),
-        labels=[names[index] for index in classes],
-        assigned_colors=[colors[index] for index in classes],
+    return draw_boxes(
+        image,
+        instances.gt_boxes.tensor.cpu().numpy(),
+        [class_color(index) for index in classes],
+        [names[index] for index in classes],
+        scale=_scale(*image.shape[:2]),
     )
-    return np.asarray(visualizer.output.get_image())
 
 
 def _scale(height: int, width: int) -> float:
