@@ -12,18 +12,29 @@ Overrides stand at the end: "KEY VALUE" pairs for YAML, "key=value" for LazyConf
 
 import argparse
 
-from vfnet_d2.shapes.dataset import register_shapes
-from vfnet_d2.training import from_lazy as lazy
-from vfnet_d2.training import from_yaml as trainer
-from vfnet_d2.training.launch import argument_parser, launch
+from vfnet_d2.utils.noise import silence_libraries
+
+# Also in the processes that are spawned, which import this file first. What needs PyTorch is
+# imported afterwards, in the functions.
+silence_libraries()
 
 
 def main(args: argparse.Namespace) -> None:
     """Run one process of the job."""
+    from vfnet_d2.shapes.dataset import register_shapes
+    from vfnet_d2.training import from_lazy, from_yaml
+
     register_shapes()
-    engine = lazy if args.config_file.endswith(".py") else trainer
+    engine = from_lazy if args.config_file.endswith(".py") else from_yaml
     engine.run(args)
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Start the processes that the command line asks for."""
+    from vfnet_d2.training.launch import argument_parser, launch
+
     launch(main, argument_parser().parse_args())
+
+
+if __name__ == "__main__":
+    start()

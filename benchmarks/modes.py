@@ -13,7 +13,8 @@ from benchmarks.parts import CANDIDATES, let_pass
 from benchmarks.timing import Parts, Stopwatch, interleave, medians
 from vfnet_d2.modeling.complexity import count_flops
 from vfnet_d2.training.optimizers import build_optimizer
-from vfnet_d2.utils.precision import AMP_PRECISIONS, PRECISIONS
+from vfnet_d2.utils.choices import AMP_PRECISIONS
+from vfnet_d2.utils.precision import PRECISIONS
 
 # Words that a mode is made of, joined by "+".
 WORDS = ("fp32", "tf32", "bf16", "fp16", "channels-last", "compile")

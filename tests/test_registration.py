@@ -1,4 +1,4 @@
-"""Tests of vfnet_d2.registration: each case in a process that has imported nothing yet."""
+"""What an import of the package registers: each case in a process that imported nothing yet."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ assert {"FocalLoss", "QualityFocalLoss", "VarifocalLoss"} <= dict(CLS_LOSS_REGIS
 """
 
 # Imports one module of each folder, and those beside the folders, in children that have PyTorch
-# but not Detectron2. Prints those that failed.
+# but not Detectron2. Prints those that failed, or that register only some of the detectors.
 FIRST = """
 import os
 import torch
@@ -35,7 +35,7 @@ for file in files:
         try:
             __import__(".".join(file.with_suffix("").parts))
             from detectron2.modeling import META_ARCH_REGISTRY
-            status = int("VFNet" not in META_ARCH_REGISTRY)
+            status = int(("VFNet" in META_ARCH_REGISTRY) != ("RepPoints" in META_ARCH_REGISTRY))
         finally:
             os._exit(status)
     if os.waitpid(child, 0)[1] != 0:
@@ -66,16 +66,28 @@ def test_importing_the_package_alone_imports_no_library() -> None:
     )
 
 
+def test_importing_the_package_alone_changes_nothing() -> None:
+    run(
+        "import sys, warnings\n"
+        "before = list(sys.meta_path), list(warnings.filters)\n"
+        "import vfnet_d2\nassert before == (list(sys.meta_path), list(warnings.filters))\n"
+        "import detectron2.modeling as d2\nassert 'VFNet' not in d2.META_ARCH_REGISTRY"
+    )
+
+
 @pytest.mark.parametrize(
     "imports",
     [
-        "import vfnet_d2",
-        "import detectron2.modeling, vfnet_d2",
-        "import vfnet_d2.losses.varifocal",
-        "import vfnet_d2\nimport detectron2.engine",
+        "from vfnet_d2 import add_vfnet_config",
+        "import vfnet_d2.config",
+        "import vfnet_d2.model_zoo",
+        "import detectron2.modeling, vfnet_d2.config",
+        "import vfnet_d2.modeling.backbone.fpn",
+        "from detectron2.config import LazyConfig\n"
+        "LazyConfig.load('configs/quick/vfnet_shapes.py')",
     ],
 )
-def test_the_registries_hold_the_parts_whatever_is_imported_first(imports: str) -> None:
+def test_what_names_the_classes_registers_all_parts(imports: str) -> None:
     run(imports + REGISTERED)
 
 
@@ -83,8 +95,10 @@ def test_any_folder_of_the_package_can_be_imported_first() -> None:
     assert run(FIRST).split() == []
 
 
-def test_no_warning_of_detectron2_s_import_comes_through() -> None:
-    run("import vfnet_d2\nimport detectron2.layers\nimport detectron2.modeling", "-W", "error")
+def test_the_package_lists_its_lazy_names() -> None:
+    assert {"Predictor", "add_vfnet_config"} <= set(
+        run("import vfnet_d2\nprint(*dir(vfnet_d2))").split()
+    )
 
 
 def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:

@@ -25,6 +25,7 @@ from benchmarks.table import Row, data_row, goal_rows, ratio_row, time_row
 from benchmarks.time_chart import draw_times
 from benchmarks.timing import interleave, peak_memory
 from vfnet_d2 import add_vfnet_config
+from vfnet_d2.utils.files import write_text
 from vfnet_d2.utils.system import available_device
 
 
@@ -182,7 +183,7 @@ def main() -> None:
         about |= {"threads": torch.get_num_threads(), "peak_memory_mib": memory}
         figures = {**about, "rows": [row._asdict() for row in rows]}
         figures["modes"] = [speed._asdict() for speed in speeds]
-        arguments.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+        write_text(arguments.json, json.dumps(figures, indent=1))
 
 
 def draw(rows: list[Row], path: Path) -> None:

@@ -14,7 +14,7 @@ import sys
 
 from vfnet_d2.checkpoint.convert.converter import ConversionError, convert_checkpoint
 from vfnet_d2.checkpoint.errors import CheckpointError
-from vfnet_d2.checkpoint.files import write_text
+from vfnet_d2.utils.files import write_text
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -5,7 +5,6 @@ Every model is built and run once on an empty image of 800 x 1344 pixels, which 
 """
 
 import argparse
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from omegaconf import OmegaConf
 
 from vfnet_d2 import model_zoo
 from vfnet_d2.modeling.complexity import count_flops, count_parameters
+from vfnet_d2.utils.files import write_text
 
 PAGE = Path(__file__).resolve().parents[1] / "MODEL_ZOO.md"
 # 1333x800, the largest size of an inference, padded to a multiple of 32
@@ -153,12 +153,7 @@ def main() -> None:
     page = path.read_text(encoding="utf-8")
     page = replace_section(page, "results", results_table(count_all()))
     page = replace_section(page, "commands", commands())
-    scratch = path.with_name(f".{path.name}.part")
-    try:
-        scratch.write_text(page, encoding="utf-8")
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    write_text(path, page)
 
 
 if __name__ == "__main__":

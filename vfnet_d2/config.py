@@ -2,7 +2,13 @@
 
 from typing import NamedTuple
 
-from detectron2.config import CfgNode
+from vfnet_d2.utils.requirements import require_detectron2
+
+try:
+    from detectron2.config import CfgNode
+except ModuleNotFoundError:
+    require_detectron2()
+    raise
 
 from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
 from vfnet_d2.modeling.backbone.fpn import build_fpn

@@ -4,13 +4,21 @@ import importlib.resources
 from pathlib import Path
 
 import torch
-from detectron2.config import CfgNode, LazyConfig, get_cfg, instantiate
+
+from vfnet_d2.utils.requirements import require_detectron2
+
+try:
+    from detectron2.config import CfgNode, get_cfg, instantiate
+except ModuleNotFoundError:
+    require_detectron2()
+    raise
 from detectron2.modeling import build_model
 from omegaconf import DictConfig
 from torch import nn
 
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.config import add_vfnet_config
+from vfnet_d2.utils.old_targets import load_lazy_config
 
 
 def config_root() -> Path:
@@ -59,7 +67,7 @@ def get_config(name: str, *, suffix: str = ".yaml") -> CfgNode | DictConfig:
     """
     path = config_file(name, suffix=suffix)
     if suffix == ".py":
-        return LazyConfig.load(path)
+        return load_lazy_config(path)
     cfg = add_vfnet_config(get_cfg())
     cfg.merge_from_file(path)
     return cfg

@@ -19,7 +19,6 @@ from vfnet_d2.checkpoint.files import (
     read_file,
     sha256_of,
     write_checkpoint,
-    write_text,
 )
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.scale": torch.tensor(2.0)}
@@ -230,23 +229,6 @@ def test_sha256(tmp_path: Path) -> None:
 def test_a_view_is_written_without_its_storage(suffix: str, tmp_path: Path) -> None:
     write_checkpoint(tmp_path / f"out{suffix}", {"a": torch.zeros(2**20)[:1]}, {})
     assert (tmp_path / f"out{suffix}").stat().st_size < 10_000
-
-
-def test_a_write_that_fails_leaves_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "out.txt"
-    write_text(path, "old")
-
-    def fill_the_disk(self: Path, text: str, **options: Any) -> None:
-        self.write_bytes(b"half")
-        raise OSError("no space left")
-
-    monkeypatch.setattr(Path, "write_text", fill_the_disk)
-    with pytest.raises(OSError, match="no space left"):
-        write_text(path, "new")
-    assert [x.name for x in tmp_path.iterdir()] == ["out.txt"]
-    assert path.read_text() == "old"
 
 
 def test_the_suffix_must_say_what_to_write() -> None:

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.reference import ROOT
-from vfnet_d2.cli.main import main
+from vfnet_d2.checkpoint.errors import CheckpointError
+from vfnet_d2.cli.main import build_parser, main
+from vfnet_d2.data.check.run import DatasetError
+from vfnet_d2.data.formats.reader import FormatError
+from vfnet_d2.evaluation.report.data import ReportInputError
+from vfnet_d2.finetune.recipe import Wishes
+from vfnet_d2.utils.errors import UserError
 
 
 def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
@@ -25,12 +31,31 @@ def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == "vfnet: error: nowhere does not exist"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["data", "check", "nowhere"], ["trian"]])
+# What takes seconds to import. Without it, a help text is there in a fraction of one.
+HEAVY = ("torch", "torchvision", "detectron2", "fvcore", "scipy", "matplotlib", "pandas", "cv2")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["trian"],
+        ["train", "--help"],
+        ["predict", "--help"],
+        ["predict", "a.jpg", "--format", "xml", "--weights", "a.pth"],
+        ["eval", "--help"],
+        ["data", "--help"],
+        ["data", "check", "--help"],
+        ["data", "convert", "--help"],
+        ["data", "check", "nowhere"],
+    ],
+    ids=" ".join,
+)
 def test_what_needs_no_model_imports_no_pytorch(words: list[str]) -> None:
     program = (
         "import sys\nfrom vfnet_d2.cli.main import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
-        "print('modules:', *{'torch', 'detectron2', 'matplotlib', 'cv2'} & set(sys.modules))"
+        f"print('modules:', *set({HEAVY}) & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, *words],
@@ -40,6 +65,43 @@ def test_what_needs_no_model_imports_no_pytorch(words: list[str]) -> None:
         check=False,
     )
     assert done.stdout.splitlines()[-1:] == ["modules:"], done.stderr
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from vfnet_d2.cli.main import main\n"
+        "main(['predict', 'nowhere.jpg', '--weights', 'nowhere.pth'])\n"
+        "import vfnet_d2.inference.predictor",
+        "import train_net\nimport vfnet_d2.training.from_lazy",
+    ],
+    ids=["vfnet", "train_net.py"],
+)
+def test_programs_show_no_warning_of_detectron2_s_import(program: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error::FutureWarning", "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [CheckpointError, DatasetError, FormatError, ReportInputError],
+    ids=lambda error: error.__name__,
+)
+def test_expected_mistakes_are_value_errors_with_one_base(error: type[Exception]) -> None:
+    assert issubclass(error, UserError)
+    assert issubclass(error, ValueError)
+
+
+def test_the_default_of_accumulate_is_the_recipe_s() -> None:
+    parser = build_parser("train")
+    assert parser.parse_args(["train", "data"]).accumulate == Wishes().accumulate
 
 
 def test_setup_names_this_function_as_the_command() -> None:

@@ -18,7 +18,6 @@ from tests.helpers.quick_model import quick_model
 from tests.helpers.reference import ROOT
 from vfnet_d2.checkpoint.metadata import ENTRY
 from vfnet_d2.checkpoint.trained import trained_metadata
-from vfnet_d2.cli import train
 from vfnet_d2.cli.main import main
 from vfnet_d2.finetune import job as finetune_job
 
@@ -161,7 +160,7 @@ def test_a_failed_training_has_another_status(
     def diverge(job: finetune_job.Job) -> None:
         raise FloatingPointError("Loss became infinite")
 
-    monkeypatch.setattr(train, "run_job", diverge)
+    monkeypatch.setattr(finetune_job, "run_job", diverge)
     monkeypatch.chdir(folder)
     assert main(["train", "data", *MODEL]) == 1
     assert "Loss became infinite. Try a lower --lr" in capsys.readouterr().err

@@ -11,8 +11,9 @@ import pytest
 from vfnet_d2.evaluation.history import last_result
 from vfnet_d2.model_zoo import get_config
 from vfnet_d2.paper import reproduce
-from vfnet_d2.paper.reproduce_runs import LOCK, Results, Run, Settings, locked, write_report
+from vfnet_d2.paper.reproduce_runs import LOCK, Results, Run, Settings, write_report
 from vfnet_d2.paper.tables import TABLES, Row
+from vfnet_d2.utils.files import locked
 
 SETTINGS = Settings(iterations=2000, images=4000)
 ROWS = [("Table 9", [Row("A", "x/a", 30.0, "one"), Row("B", "b", 31.0, "one")])]

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 from detectron2.config import LazyConfig
+from detectron2.engine import default_setup
+from detectron2.utils import comm
 
 from tests.helpers.quick_model import LAZY, YAML, quick_config
 from vfnet_d2.training.logs import log_setup
@@ -104,3 +107,80 @@ def test_the_log_file_has_no_terminal_codes(tmp_path: Path, config: Any, path: s
     text = (tmp_path / "log.txt").read_text()
     assert "Contents of args.config_file" in text
     assert "\x1b[" not in text
+
+
+@pytest.mark.parametrize(
+    ("config", "seed"),
+    [
+        (lambda output: quick_config("OUTPUT_DIR", str(output), "SEED", "5"), 5),
+        (
+            lambda output: LazyConfig.apply_overrides(lazy_config(output), ["train.seed=5"]),
+            5,
+        ),
+    ],
+    ids=["yaml", "lazy"],
+)
+def test_random_numbers_start_from_the_seed(config: Any, seed: int, tmp_path: Path) -> None:
+    args = argparse.Namespace(config_file="", eval_only=True)
+    log_setup(config(tmp_path), args, output_dir=str(tmp_path))
+    drawn = torch.rand(1).item()
+    torch.manual_seed(seed)
+    assert drawn == torch.rand(1).item()
+
+
+def test_every_rank_has_a_seed_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    args = argparse.Namespace(config_file="", eval_only=True)
+    drawn = []
+    for rank in range(2):
+        monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
+        cfg = quick_config("OUTPUT_DIR", str(tmp_path), "SEED", "5")
+        log_setup(cfg, args, output_dir=str(tmp_path))
+        drawn.append(torch.rand(1).item())
+    assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize(
+    ("eval_only", "expected"), [(False, True), (True, False)], ids=["train", "evaluate"]
+)
+@pytest.mark.parametrize("kind", ["yaml", "lazy"])
+def test_cudnn_searches_kernels_for_trainings_alone(
+    kind: str, eval_only: bool, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    if kind == "yaml":
+        cfg: Any = quick_config("OUTPUT_DIR", str(tmp_path), "CUDNN_BENCHMARK", "True")
+    else:
+        cfg = LazyConfig.apply_overrides(lazy_config(tmp_path), ["+train.cudnn_benchmark=True"])
+    args = argparse.Namespace(config_file="", eval_only=eval_only)
+    log_setup(cfg, args, output_dir=str(tmp_path))
+    assert torch.backends.cudnn.benchmark is expected
+
+
+def test_a_lazy_config_is_kept_beside_the_log(tmp_path: Path) -> None:
+    args = argparse.Namespace(config_file=LAZY, eval_only=True)
+    log_setup(lazy_config(tmp_path), args, output_dir=str(tmp_path))
+    again = LazyConfig.load(str(tmp_path / "config.yaml"))
+    assert again.train.output_dir == str(tmp_path)
+    assert again.model._target_ == "vfnet_d2.modeling.dense.detectors.vfnet.VFNet"
+
+
+@pytest.mark.parametrize(("config", "path"), [(yaml_config, YAML), (lazy_config, LAZY)])
+def test_file_and_config_hold_what_detectron2_s_default_setup_leaves(
+    tmp_path: Path, config: Any, path: str
+) -> None:
+    args = argparse.Namespace(config_file=path, eval_only=True)
+    texts, configs = [], []
+    for name, set_up in (
+        ("theirs", default_setup),
+        ("ours", lambda cfg, args: log_setup(cfg, args, output_dir=str(tmp_path / "ours"))),
+    ):
+        for logger in LOGGERS:
+            logging.getLogger(logger).handlers.clear()
+        set_up(config(tmp_path / name), args)
+        text = (tmp_path / name / "log.txt").read_text()
+        # Without the codes of Pygments, where it is installed, and the time of each line.
+        text = re.sub(r"\x1b\[[\d;]*m", "", text).replace(name, "NAME")
+        texts.append(re.sub(r"^\[.*?\] ", "", text, flags=re.MULTILINE))
+        configs.append((tmp_path / name / "config.yaml").read_text().replace(name, "NAME"))
+    assert configs[0] == configs[1]
+    assert texts[0].split() == texts[1].split()

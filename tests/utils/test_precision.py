@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vfnet_d2.utils.precision import AMP_PRECISIONS, PRECISIONS, cpu_multiplies_bfloat16
+from vfnet_d2.utils.precision import cpu_multiplies_bfloat16
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,3 @@ def test_a_cpu_says_whether_it_multiplies_bfloat16(
 def test_a_torch_that_does_not_know_says_no(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert cpu_multiplies_bfloat16() is False
-
-
-def test_command_lines_and_configs_name_the_same_precisions() -> None:
-    assert set(AMP_PRECISIONS.values()) == set(PRECISIONS)

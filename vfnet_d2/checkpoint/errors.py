@@ -1,5 +1,7 @@
 """What goes wrong with checkpoints."""
 
+from vfnet_d2.utils.errors import UserError
 
-class CheckpointError(ValueError):
+
+class CheckpointError(UserError):
     """A file that cannot be used; the message names the file, what was expected and what to do."""

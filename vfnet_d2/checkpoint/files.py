@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.metadata import ENTRY
+from vfnet_d2.utils.files import write_whole
 
 SAFETENSORS = ".safetensors"
 SUFFIXES = (".pth", SAFETENSORS)
@@ -195,23 +196,6 @@ def sha256_of(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def write_whole(target: str | Path, write: Callable[[Path], object]) -> None:
-    """Write a file under another name and rename it, so that it is never there in part.
-
-    Args:
-        target: file to write; missing folders are made.
-        write: writes the file at the path it is given.
-    """
-    target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f".{target.name}.part")
-    try:
-        write(scratch)
-        os.replace(scratch, target)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
 def write_checkpoint(
     target: str | Path, state: dict[str, Tensor], metadata: dict[str, Any]
 ) -> None:
@@ -237,8 +221,3 @@ def check_suffix(target: str | Path) -> None:
     """Raise CheckpointError unless the file's suffix says what to write."""
     if not str(target).endswith(SUFFIXES):
         raise CheckpointError(f"cannot write {target}: its name must end in one of {SUFFIXES}")
-
-
-def write_text(target: str | Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    write_whole(target, lambda path: path.write_text(text, encoding="utf-8"))

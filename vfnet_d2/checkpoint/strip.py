@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 
 from vfnet_d2.checkpoint.errors import CheckpointError
-from vfnet_d2.checkpoint.files import contents_of, read_file, write_whole
+from vfnet_d2.checkpoint.files import contents_of, read_file
 from vfnet_d2.checkpoint.metadata import ENTRY
+from vfnet_d2.utils.files import write_whole
 
 
 def strip_checkpoint(source: str | Path, target: str | Path) -> int:

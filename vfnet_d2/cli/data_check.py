@@ -14,7 +14,8 @@ from vfnet_d2.data.check.summary import summarise, summary_text
 from vfnet_d2.data.check.text import findings_json, findings_text, verdict
 from vfnet_d2.data.formats.opening import open_dataset, open_splits
 from vfnet_d2.data.formats.reader import FormatError, Reader
-from vfnet_d2.data.formats.write import write_text
+from vfnet_d2.utils.files import write_text
+from vfnet_d2.utils.requirements import require_detectron2
 
 _DESCRIPTION = """\
 Read every annotation and image once; say what is in the dataset, what is wrong with it, where and
@@ -68,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_text(Path(arguments.json), json.dumps(_content(report), indent=1) + "\n")
     if arguments.pictures:
         # Imports what draws, and with it PyTorch.
+        require_detectron2()
         from vfnet_d2.visualization.datasets import write_pictures
 
         paths = write_pictures(report.splits, Path(arguments.pictures))

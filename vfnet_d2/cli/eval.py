@@ -4,7 +4,7 @@ import argparse
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vfnet_d2.cli.inference_options import (
     LOOKING,
@@ -13,13 +13,13 @@ from vfnet_d2.cli.inference_options import (
 )
 from vfnet_d2.data.formats.opening import FORMATS, open_dataset
 from vfnet_d2.data.formats.reader import FormatError
-from vfnet_d2.data.formats.register import register_dataset
 from vfnet_d2.evaluation.report.coco_metrics import AUTO, EVALUATORS, METRICS
 from vfnet_d2.evaluation.report.data import ReportInputError
-from vfnet_d2.evaluation.report.page import show_percent, takeaways
-from vfnet_d2.evaluation.report.run import ReportOptions, evaluate_files, evaluate_model
-from vfnet_d2.inference.predictor import Predictor
-from vfnet_d2.shapes.dataset import register_shapes
+from vfnet_d2.utils.requirements import require_detectron2
+
+if TYPE_CHECKING:
+    from vfnet_d2.evaluation.report.run import ReportOptions
+    from vfnet_d2.inference.predictor import Predictor
 
 _DESCRIPTION = """\
 Evaluate a model, or detections that are there already, and write report.html and report.json: COCO
@@ -86,6 +86,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, print what matters, and say where the report is; 1 if files look wrong."""
+    require_detectron2()
+    from vfnet_d2.evaluation.report.run import ReportOptions
+
     # Detectron2 logs every dataset it loads; what matters is printed below.
     logging.getLogger("detectron2").setLevel(logging.WARNING)
     options = ReportOptions(arguments.score_threshold, arguments.evaluator, arguments.gallery)
@@ -101,6 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def report_text(report: Mapping[str, Any]) -> str:
     """The report in a few lines."""
+    from vfnet_d2.evaluation.report.page import show_percent, takeaways
+
     figures = "  ".join(f"{key} {show_percent(report['metrics'][key])}" for key in METRICS)
     lines = [f"{report['model']} on {report['dataset']}: {figures}"]
     for entry in report["diagnoses"]:
@@ -109,8 +114,10 @@ def report_text(report: Mapping[str, Any]) -> str:
 
 
 def _evaluate_detections(
-    arguments: argparse.Namespace, output: Path, options: ReportOptions
+    arguments: argparse.Namespace, output: Path, options: "ReportOptions"
 ) -> dict[str, Any]:
+    from vfnet_d2.evaluation.report.run import evaluate_files
+
     if arguments.path is None:
         raise ReportInputError("--detections needs PATH: the COCO JSON with the ground truth")
     useless = [f"--{name.replace('_', '-')}" for name in LOOKING if getattr(arguments, name)]
@@ -140,8 +147,11 @@ def _evaluate_detections(
 
 
 def _evaluate_model(
-    arguments: argparse.Namespace, output: Path, options: ReportOptions
+    arguments: argparse.Namespace, output: Path, options: "ReportOptions"
 ) -> dict[str, Any]:
+    from vfnet_d2.evaluation.report.run import evaluate_model
+    from vfnet_d2.shapes.dataset import register_shapes
+
     register_shapes()
     predictor = _predictor(arguments)
     if arguments.path is None:
@@ -162,7 +172,9 @@ def _evaluate_model(
     )
 
 
-def _predictor(arguments: argparse.Namespace) -> Predictor:
+def _predictor(arguments: argparse.Namespace) -> "Predictor":
+    from vfnet_d2.inference.predictor import Predictor
+
     try:
         return Predictor(
             arguments.weights,
@@ -174,8 +186,10 @@ def _predictor(arguments: argparse.Namespace) -> Predictor:
         raise ReportInputError(str(error)) from error
 
 
-def _register(arguments: argparse.Namespace, predictor: Predictor) -> str | None:
+def _register(arguments: argparse.Namespace, predictor: "Predictor") -> str | None:
     """Register PATH with the classes of the model, by name, and return the split."""
+    from vfnet_d2.data.formats.register import register_dataset
+
     place = {"format_name": arguments.format_name, "root": arguments.root}
     split = _split(arguments)
     own = open_dataset(arguments.path, split=split, **place).classes

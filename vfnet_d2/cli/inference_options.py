@@ -3,8 +3,7 @@
 import argparse
 from typing import Any
 
-from vfnet_d2.layers.soft_nms import DECAYS
-from vfnet_d2.utils.precision import AMP_PRECISIONS
+from vfnet_d2.utils.choices import AMP_PRECISIONS, SOFT_NMS_METHODS
 
 # Of the options below, those that do nothing unless they are given.
 LOOKING = ("soft_nms", "tta", "tile", "amp")
@@ -21,7 +20,7 @@ def add_inference_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("better, and slower")
     group.add_argument(
         "--soft-nms",
-        choices=sorted(DECAYS),
+        choices=sorted(SOFT_NMS_METHODS),
         nargs="?",
         const="linear",
         help="overlapping boxes lose score instead of going (linear if no method is named)",

@@ -6,17 +6,16 @@ import io
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 
-from vfnet_d2.checkpoint.errors import CheckpointError
-from vfnet_d2.data.check.run import DatasetError
-from vfnet_d2.data.formats.reader import FormatError
-from vfnet_d2.evaluation.report.data import ReportInputError
+from vfnet_d2.utils.errors import UserError
+from vfnet_d2.utils.noise import silence_libraries
+from vfnet_d2.utils.requirements import MissingDetectron2Error
 
 # Each subcommand is the module of its name beside this one, with `add_options(parser)`, which also
 # sets the default `run`: a function of the parsed arguments that returns the exit status. Only the
-# one that is asked for is imported: all of them together take seconds.
+# one that is asked for is imported, and what its `run` needs only when that runs: PyTorch alone
+# takes seconds, and a help text or a typing mistake should not wait for it.
 COMMANDS = {
     "data": "check and convert datasets",
     "train": "fine-tune a detector on a dataset",
@@ -24,11 +23,8 @@ COMMANDS = {
     "predict": "detect objects in images, videos and camera pictures",
 }
 
-# Of the libraries below, on their own code; a user can do nothing about them.
-NOISE = ("torch.meshgrid: in an upcoming release", ".*torch.jit.script.*")
-
 # What is the user's to correct: shown without a traceback.
-EXPECTED = (FormatError, DatasetError, CheckpointError, ReportInputError, OSError)
+EXPECTED = (UserError, MissingDetectron2Error, OSError)
 USAGE_STATUS = 2
 INTERRUPTED_STATUS = 130  # what shells give for Ctrl-C
 
@@ -54,10 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done; 1: done, with problems to look at; 2: nothing was done, the message says why.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s")
-    for message in NOISE:
-        warnings.filterwarnings("ignore", message=message)
-    # Tells machines without a GPU that they have none.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    silence_libraries()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files and classes may hold what the terminal's encoding cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")

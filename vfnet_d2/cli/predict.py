@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vfnet_d2.cli.inference_options import (
     add_inference_options,
@@ -10,11 +11,11 @@ from vfnet_d2.cli.inference_options import (
     inference_arguments,
     part,
 )
-from vfnet_d2.inference.pictures import PictureWriter
-from vfnet_d2.inference.predictor import Predictor
-from vfnet_d2.inference.run import run_prediction
-from vfnet_d2.inference.sources import find_sources
-from vfnet_d2.inference.writers import WRITERS, OutputNames, PredictionWriter
+from vfnet_d2.utils.choices import PREDICTION_FORMATS
+
+if TYPE_CHECKING:
+    from vfnet_d2.inference.predictor import Predictor
+    from vfnet_d2.inference.writers import PredictionWriter
 
 _DESCRIPTION = """\
 Detect objects, draw them, and write them to files. INPUT is an image, a folder, a pattern such as
@@ -63,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         type=_formats,
         default="coco",
-        help=f"files to write, of {', '.join(WRITERS)} (default: %(default)s)",
+        help=f"files to write, of {', '.join(PREDICTION_FORMATS)} (default: %(default)s)",
     )
     parser.add_argument(
         "--scale", metavar="X", type=_factor, default=1.0, help="enlargement of the pictures"
@@ -87,6 +88,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Predict, and say what was written and skipped; 1 if something was skipped."""
+    from vfnet_d2.inference.pictures import PictureWriter
+    from vfnet_d2.inference.run import run_prediction
+    from vfnet_d2.inference.sources import find_sources
+    from vfnet_d2.inference.writers import WRITERS, OutputNames
+
     sources = find_sources(arguments.inputs)
     try:
         predictor = _predictor(arguments)
@@ -119,7 +125,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if summary.skipped else 0
 
 
-def _predictor(arguments: argparse.Namespace) -> Predictor:
+def _predictor(arguments: argparse.Namespace) -> "Predictor":
+    from vfnet_d2.inference.predictor import Predictor
+
     return Predictor(
         arguments.weights,
         config=arguments.config_file,
@@ -143,9 +151,10 @@ def _factor(text: str) -> float:
 
 def _formats(text: str) -> list[str]:
     names = text.split(",")
-    unknown = [name for name in names if name not in WRITERS]
+    unknown = [name for name in names if name not in PREDICTION_FORMATS]
     if unknown:
         raise argparse.ArgumentTypeError(
-            f"{unknown[0]!r} is unknown; choose of {', '.join(WRITERS)}, separated by commas"
+            f"{unknown[0]!r} is unknown; choose of {', '.join(PREDICTION_FORMATS)}, separated by "
+            "commas"
         )
     return list(dict.fromkeys(names))

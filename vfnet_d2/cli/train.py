@@ -4,25 +4,14 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-
-import torch
-from torch.multiprocessing import ProcessRaisedException
+from typing import TYPE_CHECKING
 
 from vfnet_d2.cli.dataset_options import add_dataset_options
-from vfnet_d2.config import TrainingOptions
-from vfnet_d2.finetune.config import merge_options, starting_config
-from vfnet_d2.finetune.data import find_training_data
-from vfnet_d2.finetune.job import (
-    Job,
-    check_output,
-    choose_gpus,
-    complete_config,
-    run_job,
-)
-from vfnet_d2.finetune.recipe import Wishes, apply_recipe, make_recipe
-from vfnet_d2.training.hooks.trackers import TRACKERS, check_trackers
-from vfnet_d2.training.trainer import BEST
-from vfnet_d2.utils.precision import AMP_PRECISIONS
+from vfnet_d2.utils.choices import AMP_PRECISIONS, TRACKER_NAMES
+
+if TYPE_CHECKING:
+    from vfnet_d2.config import TrainingOptions
+    from vfnet_d2.finetune.job import Job
 
 _DESCRIPTION = """\
 Fine-tune a detector on a dataset. Format and splits of PATH are found by looking, and the data are
@@ -87,7 +76,7 @@ def _add_numbers(parser: argparse.ArgumentParser) -> None:
         "--accumulate",
         metavar="N",
         type=int,
-        default=Wishes().accumulate,
+        default=1,
         help="batches whose gradients make one step (default: %(default)s)",
     )
     add("--clip-norm", metavar="X", type=float, help="largest norm of the whole gradient")
@@ -107,12 +96,18 @@ def _add_numbers(parser: argparse.ArgumentParser) -> None:
         "--loggers",
         metavar="NAMES",
         default="",
-        help=f"besides TensorBoard: {', '.join(TRACKERS)}, separated by commas, if installed",
+        help=f"besides TensorBoard: {', '.join(TRACKER_NAMES)}, separated by commas, if installed",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan, train, and say what to do next; 2 if the plan is impossible, 1 if training failed."""
+    import torch
+    from torch.multiprocessing import ProcessRaisedException
+
+    from vfnet_d2.finetune.job import run_job
+    from vfnet_d2.training.trainer import BEST
+
     try:
         job = plan(arguments)
     except ValueError as error:  # options, config and data that do not fit together
@@ -134,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _eval_command(job: Job, best: Path) -> str:
+def _eval_command(job: "Job", best: Path) -> str:
     val = job.data.val
     root = [] if val.root is None else ["--root", val.root]
     return shlex.join(["vfnet", "eval", val.path, *root, "--weights", str(best)])
@@ -145,13 +140,19 @@ def _failed(reason: str) -> int:
     return 1
 
 
-def plan(arguments: argparse.Namespace) -> Job:
+def plan(arguments: argparse.Namespace) -> "Job":
     """Check everything that can be checked before the training, and put it together.
 
     Raises:
         ValueError: something does not fit; says what to change.
         OSError: a file is missing.
     """
+    from vfnet_d2.config import TrainingOptions
+    from vfnet_d2.finetune.config import merge_options, starting_config
+    from vfnet_d2.finetune.data import find_training_data
+    from vfnet_d2.finetune.job import Job, check_output, choose_gpus, complete_config
+    from vfnet_d2.finetune.recipe import Wishes, apply_recipe, make_recipe
+
     options = TrainingOptions(
         accumulate=arguments.accumulate,
         clip_total_norm=arguments.clip_norm or 0.0,
@@ -195,7 +196,9 @@ def plan(arguments: argparse.Namespace) -> Job:
     return Job(cfg, data, recipe, arguments.resume, num_gpus, command)
 
 
-def _check_options(arguments: argparse.Namespace, options: TrainingOptions) -> None:
+def _check_options(arguments: argparse.Namespace, options: "TrainingOptions") -> None:
+    from vfnet_d2.training.hooks.trackers import check_trackers
+
     for name in ("clip_norm", "patience"):
         value = getattr(arguments, name)
         if value is not None and not value > 0:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from vfnet_d2.evaluation.history import read_history
+from vfnet_d2.utils.files import replacing
 
 _LOSSES = {
     "loss_cls": "classification",
@@ -43,6 +44,6 @@ def draw_learning_curve(metrics: Path, picture: Path) -> Path:
     right.legend()
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture)
+    with replacing(picture) as scratch:
+        figure.savefig(scratch, format="png")
     return picture

@@ -24,7 +24,8 @@ from vfnet_d2.training.components import Components, EvaluationSet, evaluate
 from vfnet_d2.training.launch import launch
 from vfnet_d2.training.logs import log_setup
 from vfnet_d2.training.trainer import Trainer
-from vfnet_d2.utils.precision import AMP_PRECISIONS, cpu_multiplies_bfloat16
+from vfnet_d2.utils.choices import AMP_PRECISIONS
+from vfnet_d2.utils.precision import cpu_multiplies_bfloat16
 
 logger = logging.getLogger(__name__)
 

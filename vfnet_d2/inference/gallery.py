@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from PIL import Image
 from tqdm import tqdm
 
 from vfnet_d2.inference.predictor import Predictor
 from vfnet_d2.visualization.pictures import (
     draw_ground_truth,
     draw_predictions,
+    save_picture,
     side_by_side,
     stack,
     with_caption,
@@ -58,7 +58,7 @@ def draw_files(
             name, detections, metadata, score_thresh=score_thresh, scale=scale
         )
         paths.append(_free_path(Path(output), Path(name).stem, taken))
-        Image.fromarray(picture).save(paths[-1])
+        save_picture(picture, paths[-1])
     return paths
 
 
@@ -117,11 +117,11 @@ def draw_dataset(
         )
         row = side_by_side([truth, predicted])
         paths.append(_free_path(Path(output), Path(item["file_name"]).stem, taken))
-        Image.fromarray(row).save(paths[-1])
+        save_picture(row, paths[-1])
         if len(rows) < _OVERVIEW_ROWS:
             rows.append(row)
     paths.append(overview)
-    Image.fromarray(stack(rows)).save(paths[-1])
+    save_picture(stack(rows), paths[-1])
     return paths
 
 

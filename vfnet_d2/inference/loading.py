@@ -22,6 +22,7 @@ from vfnet_d2.config import add_vfnet_config
 from vfnet_d2.model_zoo import available_configs, config_file, get_config
 from vfnet_d2.shapes.config import SHAPES_CLASSES
 from vfnet_d2.shapes.dataset import SHAPES_SPLITS
+from vfnet_d2.utils.old_targets import load_lazy_config
 from vfnet_d2.utils.system import available_device, default_device
 
 
@@ -60,7 +61,7 @@ def model_of_config(config: str, opts: Sequence[str] = (), *, weights: str = "")
         cfg.merge_from_file(config)
         cfg.merge_from_list(list(opts))
         return _model_of_node(cfg, weights)
-    lazy = LazyConfig.apply_overrides(LazyConfig.load(config), list(opts))
+    lazy = LazyConfig.apply_overrides(load_lazy_config(config), list(opts))
     model = instantiate(lazy.model).to(available_device(lazy.train.device))
     mapper = instantiate(lazy.dataloader.test.mapper)
     names = lazy.dataloader.test.dataset.names

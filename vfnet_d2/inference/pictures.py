@@ -10,7 +10,7 @@ from PIL import Image
 
 from vfnet_d2.inference.sources import Frame
 from vfnet_d2.inference.writers import PICTURES, OutputNames
-from vfnet_d2.utils.files import replacing
+from vfnet_d2.utils.files import put_in_place, replacing
 from vfnet_d2.visualization.pictures import draw_detections
 
 _JPEG = (".jpg", ".jpeg")
@@ -101,7 +101,7 @@ class _Video:
     def finish(self) -> None:
         """Complete the file."""
         self._writer.release()
-        os.replace(self._scratch, self.path)
+        put_in_place(self._scratch, self.path)
 
     def discard(self) -> None:
         """Remove what is there."""

@@ -17,7 +17,8 @@ from vfnet_d2.inference.tiling import TiledInference
 from vfnet_d2.inference.tta import AugmentedInference, default_scales
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
 from vfnet_d2.modeling.suppression import ClasswiseNMS, SoftNMS, Suppression
-from vfnet_d2.utils.precision import AMP_PRECISIONS, PRECISIONS
+from vfnet_d2.utils.choices import AMP_PRECISIONS
+from vfnet_d2.utils.precision import PRECISIONS
 from vfnet_d2.utils.registry import lookup_name
 
 Scales = Sequence[tuple[int, int]]

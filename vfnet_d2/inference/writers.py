@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from detectron2.structures import Instances
 
 from vfnet_d2.inference.sources import Frame, Source, stem_of
-from vfnet_d2.utils.files import replacing
+from vfnet_d2.utils.files import write_text
 
 PICTURES = "pictures"
 CSV_COLUMNS = (
@@ -115,7 +115,7 @@ class CocoWriter:
             "annotations": self._annotations,
             "categories": self._categories,
         }
-        _write_text(self._path, json.dumps(content, separators=(",", ":"), allow_nan=False))
+        write_text(self._path, json.dumps(content, separators=(",", ":"), allow_nan=False))
         return self._path
 
     def discard(self) -> None:
@@ -143,7 +143,7 @@ class CsvWriter:
 
     def finish(self) -> Path:
         """See :class:`PredictionWriter`."""
-        _write_text(self._path, self._text.getvalue())
+        write_text(self._path, self._text.getvalue())
         return self._path
 
     def discard(self) -> None:
@@ -169,14 +169,14 @@ class YoloWriter:
             values = (*center, (x2 - x1) / width, (y2 - y1) / height)
             lines.append(f"{index} {' '.join(f'{value:.8f}' for value in values)}\n")
         suffix = ".txt" if frame.number is None else f"_{frame.number:06d}.txt"
-        _write_text(self._names.path("labels", frame.source, suffix), "".join(lines))
+        write_text(self._names.path("labels", frame.source, suffix), "".join(lines))
 
     def finish(self) -> Path:
         """See :class:`PredictionWriter`."""
         folder = self._names.folder / "labels"
         # Not among the labels, where an image may be called so.
         text = "".join(f"{name}\n" for name in self._class_names)
-        _write_text(self._names.folder / "classes.txt", text)
+        write_text(self._names.folder / "classes.txt", text)
         return folder
 
     def discard(self) -> None:
@@ -188,8 +188,3 @@ WRITERS: Mapping[str, Callable[[OutputNames, Sequence[str]], PredictionWriter]] 
     "csv": CsvWriter,
     "yolo": YoloWriter,
 }
-
-
-def _write_text(path: Path, text: str) -> None:
-    with replacing(path) as scratch, open(scratch, "w", encoding="utf-8", newline="") as file:
-        file.write(text)

@@ -11,7 +11,7 @@ from tabulate import tabulate
 from vfnet_d2.paper.oracle import COLUMNS
 from vfnet_d2.paper.oracle_chart import draw_oracles
 from vfnet_d2.paper.reliability_diagram import draw_reliability
-from vfnet_d2.utils.files import replacing
+from vfnet_d2.utils.files import write_text
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 # Ranking all boxes of a class by nothing but their IoU: the oracle without centerness.
@@ -118,8 +118,7 @@ def write_report(report: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 def _write_text(path: Path, text: str) -> Path:
-    with replacing(path) as scratch:
-        scratch.write_text(text, encoding="utf-8")
+    write_text(path, text)
     return path
 
 

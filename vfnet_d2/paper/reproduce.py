@@ -13,11 +13,12 @@ from detectron2.config import CfgNode
 
 from vfnet_d2.evaluation.history import last_result
 from vfnet_d2.model_zoo import get_config
-from vfnet_d2.paper.reproduce_runs import LOCK, Results, Run, Settings, locked
+from vfnet_d2.paper.reproduce_runs import LOCK, Results, Run, Settings
 from vfnet_d2.paper.tables import TABLES, Row
 from vfnet_d2.shapes.dataset import SHAPES_SPLITS, register_shapes
 from vfnet_d2.training import from_yaml as trainer
 from vfnet_d2.training.launch import argument_parser, launch
+from vfnet_d2.utils.files import locked, write_text
 
 QUICK = "quick/vfnet_shapes_fast"
 # What of the quickstart's shorter variant every detector gets: data, recipe and backbone.
@@ -128,7 +129,7 @@ def train_in_process(run: Run, settings: Settings) -> None:
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     job = run.folder / "job.yaml"
-    job.write_text(quick_config(run, settings).dump(), encoding="utf-8")
+    write_text(job, quick_config(run, settings).dump())
     log = run.folder / LOG
     process = multiprocessing.get_context("spawn").Process(target=_train, args=(job, log, settings))
     process.start()

@@ -1,14 +1,12 @@
 """The runs of a reproduction: what they share, which are finished, and what they found."""
 
-import fcntl
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vfnet_d2.paper.tables import Row, report
-from vfnet_d2.utils.files import replacing
+from vfnet_d2.utils.files import locked, write_text
 
 RESULTS, REPORT, LOCK = "results.json", "report.md", "lock"
 
@@ -46,27 +44,6 @@ class Run:
     def key(self) -> str:
         """Name in the file of results."""
         return f"{self.config} seed {self.seed}"
-
-
-@contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold the lock of a file, which ends with the process at the latest.
-
-    Args:
-        path: the file; it and its folder are made if needed.
-        wait: until another process lets go. Otherwise the block is entered without the lock.
-
-    Yields:
-        whether the lock is held.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 class Results:
@@ -111,8 +88,7 @@ class Results:
             self.read()
             self.runs.update({run.key: result for run, result in finished})
             content = {"settings": self.settings, "runs": self.runs}
-            with replacing(self.path) as scratch:
-                scratch.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            write_text(self.path, json.dumps(content, indent=1) + "\n")
 
     def state(self, run: Run) -> str:
         """Whether a run is finished, started or to do."""
@@ -134,6 +110,5 @@ def write_report(
 ) -> str:
     """Write and return the Markdown report of the finished ones of ``runs``."""
     text = report(tables, results.measured(runs))
-    with replacing(results.path.with_name(REPORT)) as scratch:
-        scratch.write_text(text, encoding="utf-8")
+    write_text(results.path.with_name(REPORT), text)
     return text

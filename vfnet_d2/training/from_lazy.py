@@ -16,6 +16,7 @@ from vfnet_d2.modeling.detector import Detector
 from vfnet_d2.training.components import Components, EvaluationSet, PictureSource, evaluate
 from vfnet_d2.training.logs import log_setup
 from vfnet_d2.training.trainer import Trainer
+from vfnet_d2.utils.old_targets import load_lazy_config
 from vfnet_d2.utils.system import available_device
 
 logger = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ def names_of(loader: DictConfig) -> list[str]:
 
 def setup(args: argparse.Namespace) -> DictConfig:
     """Read, complete and log the config of a run."""
-    cfg = LazyConfig.load(args.config_file)
+    cfg = load_lazy_config(args.config_file)
     cfg = LazyConfig.apply_overrides(cfg, args.opts)
     cfg.train.device = "cpu" if args.num_gpus == 0 else available_device(cfg.train.device)
     log_setup(cfg, args, output_dir=cfg.train.output_dir)

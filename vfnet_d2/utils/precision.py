@@ -5,10 +5,8 @@ from typing import Any
 
 import torch
 
-# By the names of config keys.
+# By the names of config keys; those of command lines are in choices.py.
 PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-# Those by the names of command lines.
-AMP_PRECISIONS = {"bf16": "bfloat16", "fp16": "float16"}
 # What processors that multiply bfloat16 themselves call it.
 _BFLOAT16 = ("amx_bf16", "avx512_bf16")
 

@@ -7,8 +7,6 @@ from typing import Any
 import matplotlib.ticker
 import numpy as np
 from detectron2.data import detection_utils
-from detectron2.data.catalog import Metadata
-from detectron2.utils.visualizer import ColorMode, Visualizer
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
@@ -17,6 +15,10 @@ from vfnet_d2.data.check.across import Split
 from vfnet_d2.data.check.boxes import box_findings, clip_box
 from vfnet_d2.data.check.summary import MEDIUM_AREA, SMALL_AREA, summarise
 from vfnet_d2.data.formats.records import ImageRecord, box_area
+from vfnet_d2.utils.files import replacing
+from vfnet_d2.visualization.boxes import draw_boxes
+from vfnet_d2.visualization.palette import BARS, DOUBTFUL, class_color
+from vfnet_d2.visualization.pictures import save_picture
 
 _TILE = 360  # longer side of an image in the contact sheet, in pixels
 _COLUMNS, _ROWS = 5, 4
@@ -43,7 +45,7 @@ def write_pictures(splits: Mapping[str, Split], folder: Path) -> list[Path]:
         sheet = contact_sheet(split)
         if sheet is not None:
             paths.append(folder / f"{prefix}contact_sheet.png")
-            Image.fromarray(sheet).save(paths[-1])
+            save_picture(sheet, paths[-1])
     return paths
 
 
@@ -55,7 +57,7 @@ def draw_box_sizes(split: Split, path: Path) -> None:
     figure, axes = _axes(7.0, 4.0)
     if len(sides):
         low, high = np.log2(sides.min()) - 0.05, np.log2(sides.max()) + 0.05
-        axes.hist(sides, bins=np.logspace(low, high, 40, base=2), color="#3b6ea5")
+        axes.hist(sides, bins=np.logspace(low, high, 40, base=2), color=BARS)
         axes.set_xscale("log", base=2)
         axes.set_xlim(2**low, 2**high)
         axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
@@ -71,7 +73,8 @@ def draw_box_sizes(split: Split, path: Path) -> None:
     axes.set_ylabel("objects")
     axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes.set_title(f"Sizes of {len(sides):,} boxes")
-    figure.savefig(path)
+    with replacing(path) as scratch:
+        figure.savefig(scratch, format="png")
 
 
 def draw_class_balance(split: Split, path: Path) -> None:
@@ -80,7 +83,8 @@ def draw_class_balance(split: Split, path: Path) -> None:
     shown = entries[:_MOST_CLASSES]
     figure, axes = _axes(7.0, 1.4 + 0.28 * max(len(shown), 1))
     counts = [entry["objects"] for entry in shown]
-    bars = axes.barh([_cut(entry["name"]) for entry in shown], counts, color="#3b6ea5")
+    colors = [class_color(index) for index in range(len(shown))]
+    bars = axes.barh([_cut(entry["name"]) for entry in shown], counts, color=colors)
     axes.bar_label(bars, labels=[f"{count:,}" for count in counts], padding=3, fontsize=8)
     axes.invert_yaxis()
     axes.margins(x=0.12)
@@ -88,7 +92,8 @@ def draw_class_balance(split: Split, path: Path) -> None:
     axes.set_xlabel("objects")
     more = f", the first {len(shown)} of {len(entries)}" if len(entries) > len(shown) else ""
     axes.set_title(f"Objects of each class{more}")
-    figure.savefig(path)
+    with replacing(path) as scratch:
+        figure.savefig(scratch, format="png")
 
 
 def contact_sheet(split: Split) -> np.ndarray | None:
@@ -102,8 +107,7 @@ def contact_sheet(split: Split) -> np.ndarray | None:
     chosen, doubtful = _choose(split)
     if not chosen:
         return None
-    metadata = _metadata(split.reader.classes)
-    tiles = [_tile(record, metadata) for record in chosen]
+    tiles = [_tile(record, split.reader.classes) for record in chosen]
     columns = min(_COLUMNS, len(chosen))
     starts = range(0, len(chosen), columns)
     heights = [max(tile.height for tile in tiles[start : start + columns]) for start in starts]
@@ -113,7 +117,7 @@ def contact_sheet(split: Split) -> np.ndarray | None:
         row, column = divmod(number, columns)
         left = _MARGIN + column * (_TILE + _MARGIN)
         top = _MARGIN + sum(heights[:row]) + row * (_CAPTION + _MARGIN)
-        color = "#b00020" if record.path in doubtful else "black"
+        color = DOUBTFUL if record.path in doubtful else "black"
         _write_caption(sheet, _cut(Path(record.path).name), (left, top), color)
         sheet.paste(tile, (left, top + _CAPTION))
     return np.asarray(sheet)
@@ -136,14 +140,11 @@ def _choose(split: Split) -> tuple[list[ImageRecord], set[str]]:
     return chosen, doubtful
 
 
-def _tile(record: ImageRecord, metadata: Any) -> Image.Image:
+def _tile(record: ImageRecord, classes: Sequence[str]) -> Image.Image:
     """An image of the contact sheet with its boxes, scaled before they are drawn."""
     pixels = Image.fromarray(detection_utils.read_image(record.path, format="RGB"))
     scale = _TILE / max(pixels.size)
     size = (max(round(pixels.width * scale), 1), max(round(pixels.height * scale), 1))
-    visualizer = Visualizer(
-        np.asarray(pixels.resize(size)), metadata, instance_mode=ColorMode.SEGMENTATION
-    )
     # Boxes are drawn where training would see them: relative to the recorded size.
     x_scale, y_scale = size[0] / (record.width or 1), size[1] / (record.height or 1)
     boxes, labels, colors = [], [], []
@@ -153,26 +154,12 @@ def _tile(record: ImageRecord, metadata: Any) -> Image.Image:
         x1, y1, x2, y2 = annotation.box
         box = clip_box((x1 * x_scale, y1 * y_scale, x2 * x_scale, y2 * y_scale), *size)
         if box_area(box) > 0:
-            name = metadata.thing_classes[annotation.class_index]
+            name = classes[annotation.class_index]
             boxes.append(box)
             labels.append(f"{name} (crowd)" if annotation.iscrowd else name)
-            colors.append(metadata.thing_colors[annotation.class_index])
-    if boxes:
-        visualizer.overlay_instances(
-            boxes=np.asarray(boxes), labels=labels, assigned_colors=colors, alpha=1.0
-        )
-    return Image.fromarray(visualizer.get_output().get_image())
-
-
-def _metadata(classes: Sequence[str]) -> Any:
-    """Class names with a colour each, without a place in Detectron2's catalog."""
-    return Metadata().set(thing_classes=list(classes), thing_colors=class_colors(len(classes)))
-
-
-def class_colors(count: int) -> list[tuple[float, float, float]]:
-    """A colour for each of so many classes, RGB in 0..1, dark enough for white paper."""
-    palette = matplotlib.colormaps["tab10" if count <= 10 else "hsv"]
-    return [palette(i if count <= 10 else i / count)[:3] for i in range(count)]
+            colors.append(class_color(annotation.class_index))
+    picture = draw_boxes(np.asarray(pixels.resize(size)), np.array(boxes), colors, labels)
+    return Image.fromarray(picture)
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Any]:

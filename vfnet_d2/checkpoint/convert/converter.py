@@ -27,7 +27,6 @@ from vfnet_d2.checkpoint.files import (
     read_file,
     sha256_of,
     write_checkpoint,
-    write_whole,
 )
 from vfnet_d2.checkpoint.metadata import (
     ENTRY,
@@ -35,6 +34,7 @@ from vfnet_d2.checkpoint.metadata import (
     class_names_of,
     convention_of,
 )
+from vfnet_d2.utils.files import write_whole
 
 NO_WEIGHTS = "entries of the file without weights"
 

@@ -11,7 +11,8 @@ from vfnet_d2.data.check.across import Split
 from vfnet_d2.data.check.boxes import box_findings, clip_box
 from vfnet_d2.data.check.images import ImageFacts
 from vfnet_d2.data.formats.records import Annotation, BoxCorners, ImageRecord
-from vfnet_d2.data.formats.write import image_names, new_folder, write_coco_json, write_text
+from vfnet_d2.data.formats.write import image_names, write_coco_json
+from vfnet_d2.utils.files import new_folder, write_text
 
 _JPEG_QUALITY = 95
 # Boxes that no clipping can help.

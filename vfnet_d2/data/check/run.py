@@ -11,11 +11,12 @@ from vfnet_d2.data.check.text import findings_text, plural
 from vfnet_d2.data.formats.findings import Finding
 from vfnet_d2.data.formats.reader import Reader
 from vfnet_d2.data.formats.records import Reading, findings_of, records_of
+from vfnet_d2.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A dataset has errors that training would fail on or learn from; the message lists them."""
 
 

@@ -10,12 +10,13 @@ from vfnet_d2.data.formats.classes import class_list_findings
 from vfnet_d2.data.formats.files import shorten
 from vfnet_d2.data.formats.findings import Finding
 from vfnet_d2.data.formats.records import Reading
+from vfnet_d2.utils.errors import UserError
 
 # Usual names of splits, the training set first.
 SPLIT_NAMES = ("train", "training", "trainval", "val", "valid", "validation", "test")
 
 
-class FormatError(ValueError):
+class FormatError(UserError):
     """A dataset cannot be opened at all; the message says what was expected and what to do."""
 
 

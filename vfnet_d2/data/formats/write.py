@@ -7,9 +7,7 @@ import json
 import math
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
@@ -18,6 +16,7 @@ import yaml
 
 from vfnet_d2.data.formats.records import ImageRecord
 from vfnet_d2.data.formats.yolo import label_file
+from vfnet_d2.utils.files import new_folder, write_text
 
 Records = Sequence[ImageRecord]
 Names = Sequence[str]
@@ -54,36 +53,10 @@ def image_names(records: Records, *, flat: bool = False) -> list[str]:
     return names
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears when it is complete; its folder is made."""
+def _put(path: Path, text: str) -> None:
+    """Write a small file of a new folder, of which there may be many."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # Names of files need not be Unicode.
-        scratch.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Yield a scratch folder that becomes ``folder`` if the block ends without an error.
-
-    Raises:
-        FileExistsError: there is something at ``folder``.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and is not empty: delete it or choose another name")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # One level below, because mkdtemp makes a directory that no other user can read.
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        (scratch / "new").mkdir()
-        yield scratch / "new"
-        os.replace(scratch / "new", folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")  # names need not be Unicode
 
 
 def coco_content(records: Records, names: Names, classes: Sequence[str]) -> dict[str, Any]:
@@ -144,7 +117,7 @@ def _write_yolo(folder: Path, records: Records, names: Names, classes: Sequence[
             numbers = " ".join(f"{value:.8f}" for value in values)
             lines.append(f"{annotation.class_index} {numbers}\n")
         # Where the reader looks: a folder below images/ may be called images, too.
-        write_text(label_file(folder / "images" / name), "".join(lines))
+        _put(label_file(folder / "images" / name), "".join(lines))
 
 
 def _write_voc(folder: Path, records: Records, names: Names, classes: Sequence[str]) -> None:
@@ -164,7 +137,7 @@ def _write_voc(folder: Path, records: Records, names: Names, classes: Sequence[s
             _add(corners, ymax=_short(y2))
         ElementTree.indent(root)
         text = ElementTree.tostring(root, encoding="unicode")
-        write_text((folder / "Annotations" / name).with_suffix(".xml"), f"{text}\n")
+        _put((folder / "Annotations" / name).with_suffix(".xml"), f"{text}\n")
 
 
 def _write_jsonl(folder: Path, records: Records, names: Names, classes: Sequence[str]) -> None:

@@ -1,8 +1,9 @@
 """COCO's metrics, by pycocotools or, where it is installed, by the compiled faster-coco-eval.
 
-Both give the same, to the last bit. To that end one rounding of pycocotools is done again here: it
-divides by the number of detections plus 2^-52, which makes a difference only where that number is
-1. A curve whose only precision of 1 is that of the first detection has 1 / (1 + 2^-52) instead.
+Both follow COCO's rules. They round differently in one place: pycocotools divides by the number of
+detections plus 2^-52, the other by the number itself. A precision of 1 that rests on a single
+detection is therefore 1 - 2^-52 in one and 1 in the other; averages differ by as much, relatively,
+and by the rounding of their sums. No figure of a report, which has two decimals, shows it.
 """
 
 import contextlib
@@ -23,8 +24,6 @@ EVALUATORS = (AUTO, PYCOCOTOOLS, FASTER)
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 RECALL_METRICS = ("AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 SIZES = ("all", "small", "medium", "large")
-
-_LONE = 1 / (1 + np.spacing(1.0))
 
 
 class CocoResult(NamedTuple):
@@ -57,7 +56,7 @@ def choose_evaluator(wanted: str = AUTO) -> str:
         return FASTER if installed else PYCOCOTOOLS
     if wanted == FASTER and not installed:
         raise ReportInputError(f"{FASTER} is not installed: `pip install {FASTER}`, or take "
-                               f"{PYCOCOTOOLS}, whose results are the same")  # fmt: skip
+                               f"{PYCOCOTOOLS}, which is slower")  # fmt: skip
     return wanted
 
 
@@ -73,11 +72,8 @@ def evaluate_coco(data: EvaluationData, *, evaluator: str = AUTO) -> CocoResult:
             table.createIndex()
             tables.append(table)
         evaluation = make_evaluation(*tables, "bbox")
-        if name == FASTER:
-            _accumulate_as_pycocotools(evaluation, data)
-        else:
-            evaluation.evaluate()
-            evaluation.accumulate()
+        evaluation.evaluate()
+        evaluation.accumulate()
         evaluation.summarize()
     return CocoResult(
         name,
@@ -96,36 +92,6 @@ def _evaluator_classes(name: str) -> tuple[Any, Any]:
     from pycocotools.cocoeval import COCOeval
 
     return COCO, COCOeval
-
-
-def _accumulate_as_pycocotools(evaluation: Any, data: EvaluationData) -> None:
-    """Evaluate and accumulate, with the rounding that the module's docstring tells.
-
-    Whether the second detection is right, too, is seen at a recall above 1/n and up to 2/n of n
-    objects. Exactly one power of two lies there, so these are added to the recalls asked for.
-    """
-    params = evaluation.params
-    recalls = len(params.recThrs)
-    counts = _objects_to_find(data, np.asarray(params.areaRng))
-    exponents = np.frexp(np.maximum(counts, 1) - 1)[1]  # the binary logarithm, rounded up
-    powers = 2.0 ** (1 - np.arange(exponents.max(initial=0) + 1))
-    params.recThrs = np.concatenate([params.recThrs, powers])
-    evaluation.evaluate()
-    evaluation.accumulate()
-    params.recThrs = params.recThrs[:recalls]
-    precision, added = np.split(evaluation.eval["precision"], [recalls], axis=1)
-    second = np.take_along_axis(added, exponents[None, None, :, :, None], axis=1)
-    lone = (precision == 1) & (second < 1)
-    evaluation.eval["precision"] = np.where(lone, _LONE, precision)
-
-
-def _objects_to_find(data: EvaluationData, ranges: np.ndarray) -> np.ndarray:
-    """Number of objects (K, A) of each class in each of the ranges (A, 2) of areas."""
-    area = data.objects.area[:, None]
-    inside = (area >= ranges[:, 0]) & (area <= ranges[:, 1]) & ~data.objects.crowd[:, None]
-    counts = np.zeros((len(data.classes), len(ranges)), dtype=np.int64)
-    np.add.at(counts, data.objects.classes, inside)
-    return counts
 
 
 def summary(result: CocoResult) -> dict[str, float | None]:

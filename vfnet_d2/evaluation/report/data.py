@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vfnet_d2.utils.errors import UserError
 
-class ReportInputError(ValueError):
+
+class ReportInputError(UserError):
     """Ground truth or detections cannot be used; the message says what is wrong and where."""
 
 

@@ -1,4 +1,4 @@
-"""Pictures of mistakes: the part of the image around a box, drawn by Detectron2's Visualizer."""
+"""Pictures of mistakes: the part of the image around a box."""
 
 import base64
 import io
@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 from detectron2.data import detection_utils
-from detectron2.utils.visualizer import Visualizer
 from PIL import Image
+
+from vfnet_d2.visualization.boxes import draw_boxes
+from vfnet_d2.visualization.palette import DETECTED, TRUTH
 
 # Side of the pictures in pixels; the page shows them at half of it, sharp on dense screens.
 PICTURE_SIDE = 360
 # Seen around a box: this part of its longer side, and in all at least so many pixels.
 _MARGIN = 0.75
 _SMALLEST_VIEW = 64
-DETECTED = "#ff3b30"
-TRUTH = "#00e05a"
 
 
 def add_pictures(report: Mapping[str, Any], files: Mapping[Any, str | Path]) -> None:
@@ -65,12 +65,8 @@ def draw_view(image: np.ndarray, boxes: Sequence[tuple[Sequence[float], str]]) -
     # Enlarged first, so that lines have the same width in all pictures.
     size = (max(1, round(view.shape[1] * scale)), max(1, round(view.shape[0] * scale)))
     view = np.asarray(Image.fromarray(view).resize(size, Image.Resampling.BICUBIC))
-    visualizer = Visualizer(view)
-    for (x, y, width, height), colour in boxes:
-        corners = np.array([x - left, y - top, x + width - left, y + height - top]) * scale
-        visualizer.draw_box(corners, alpha=1.0, edge_color=colour)
-    picture: np.ndarray = visualizer.output.get_image()
-    return picture
+    corners = [(x - left, y - top, x + w - left, y + h - top) for (x, y, w, h), _ in boxes]
+    return draw_boxes(view, np.array(corners) * scale, [colour for _, colour in boxes])
 
 
 def view_around(

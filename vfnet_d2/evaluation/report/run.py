@@ -22,7 +22,7 @@ from vfnet_d2.evaluation.report.gallery import add_pictures
 from vfnet_d2.evaluation.report.write import write_report
 from vfnet_d2.inference.plain import PlainInference
 from vfnet_d2.inference.predictor import Predictor
-from vfnet_d2.utils.files import replacing
+from vfnet_d2.utils.files import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -114,8 +114,7 @@ def evaluate_model(
         raise ReportInputError(str(error)) from error
     truth = _read_json(_ground_truth_file(dataset, output))
     found = detect(predictor, items, category_ids(dataset, truth), num_workers=num_workers)
-    with replacing(output / DETECTIONS_FILE) as scratch:
-        scratch.write_text(json.dumps(found), encoding="utf-8")
+    write_text(output / DETECTIONS_FILE, json.dumps(found))
     report = make_report(
         from_coco(truth, found),
         about={

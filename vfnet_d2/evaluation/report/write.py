@@ -7,7 +7,7 @@ from typing import Any
 
 from vfnet_d2.evaluation.report.gallery import without_pictures
 from vfnet_d2.evaluation.report.page import render_page
-from vfnet_d2.utils.files import replacing
+from vfnet_d2.utils.files import write_text
 
 
 def write_report(report: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -27,7 +27,6 @@ def write_report(report: Mapping[str, Any], folder: Path) -> list[Path]:
     }
     paths = []
     for name, text in content.items():
-        with replacing(folder / name) as scratch:
-            scratch.write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
         paths.append(folder / name)
     return paths

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from vfnet_d2.checkpoint.files import write_whole
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
 from vfnet_d2.training.components import box_ap
 from vfnet_d2.training.hooks.after_evaluation import AfterEvaluation
-from vfnet_d2.utils.files import replacing
+from vfnet_d2.utils.files import replacing, write_whole
 
 logger = logging.getLogger(__name__)
 

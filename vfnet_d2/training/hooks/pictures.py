@@ -10,18 +10,17 @@ import numpy as np
 import torch
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import inference_context
-from detectron2.utils.visualizer import Visualizer
-from PIL import Image
 from torch import nn
 
 from vfnet_d2.data.loading import load_dataset
 from vfnet_d2.training.components import PictureSource
 from vfnet_d2.training.hooks.after_evaluation import AfterEvaluation
-from vfnet_d2.utils.files import replacing
-from vfnet_d2.visualization.datasets import class_colors
+from vfnet_d2.visualization.boxes import draw_boxes
+from vfnet_d2.visualization.palette import class_color
 from vfnet_d2.visualization.pictures import (
     draw_ground_truth,
     draw_predictions,
+    save_picture,
     side_by_side,
     stack,
     with_caption,
@@ -73,8 +72,7 @@ def _same_random_numbers() -> Iterator[None]:
 def save_batch_picture(batch: Batch, *, dataset: str, input_format: str, path: Path) -> None:
     """Write the picture of a batch."""
     picture = draw_batch(batch, metadata=MetadataCatalog.get(dataset), input_format=input_format)
-    with replacing(path) as scratch:
-        Image.fromarray(picture).save(scratch, format="png")
+    save_picture(picture, path)
 
 
 def watched_loader(loader: Iterable[Batch], source: PictureSource, output: Path) -> WatchedLoader:
@@ -111,14 +109,13 @@ def _draw_input(item: dict[str, Any], metadata: Any, input_format: str) -> np.nd
         image = image[:, :, ::-1]
     instances = item["instances"]
     names, classes = metadata.thing_classes, instances.gt_classes.tolist()
-    colors = class_colors(len(names))
-    visualizer = Visualizer(np.ascontiguousarray(image), metadata, scale=_scale(*image.shape[:2]))
-    visualizer.overlay_instances(
-        boxes=instances.gt_boxes.tensor.cpu().numpy(),
-        labels=[names[index] for index in classes],
-        assigned_colors=[colors[index] for index in classes],
+    return draw_boxes(
+        image,
+        instances.gt_boxes.tensor.cpu().numpy(),
+        [class_color(index) for index in classes],
+        [names[index] for index in classes],
+        scale=_scale(*image.shape[:2]),
     )
-    return np.asarray(visualizer.output.get_image())
 
 
 def _scale(height: int, width: int) -> float:
