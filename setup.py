@@ -67,7 +67,7 @@ setup(
         "yacs>=0.1.8",
     ],
     extras_require={
-        # COCO's evaluation compiled; same results
+        # COCO's evaluation compiled; same results up to rounding
         "fast": ["faster-coco-eval>=1.8"],
         "dev": [
             "hypothesis",
