@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from detectron2.structures import Instances
+from detectron2.data import DatasetMapper
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
 from PIL import Image
 from torch import nn
 
@@ -192,21 +195,97 @@ def test_the_score_threshold_holds_for_the_lowered_scores(
     assert found.scores.min() > 0.5
 
 
+@pytest.fixture(scope="module")
+def configured(model: nn.Module) -> Callable[..., Predictor]:
+    """Makes a predictor of the same weights by further keys and values of the config."""
+
+    def build(*options: Any) -> Predictor:
+        cfg = quick_config("INPUT.MIN_SIZE_TEST", 96, *options)
+        built = build_model(cfg)
+        built.load_state_dict(model.state_dict())
+        return Predictor.of_model(built, DatasetMapper(cfg, is_train=False))
+
+    return build
+
+
 def test_a_score_threshold_below_the_config_s(
-    checkpoint: Path, image: tuple[str, np.ndarray]
+    configured: Callable[..., Predictor], image: tuple[str, np.ndarray]
 ) -> None:
-    low = Predictor(checkpoint, device="cpu", score_threshold=0.0)
-    assert low.model.score_thresh == 0.0
+    most = ["TEST.DETECTIONS_PER_IMAGE", 100_000]
+    low = configured(*most, "MODEL.ONE_STAGE.SCORE_THRESH", 0.0)(image[0])
+    assert low.scores.min() < 0.05
+    assert_identical(configured(*most)(image[0], score_threshold=0.0), low)
 
 
-def test_soft_nms_is_that_of_the_config(checkpoint: Path, image: tuple[str, np.ndarray]) -> None:
-    found = Predictor(checkpoint, device="cpu", soft_nms="linear")
-    assert vars(found.model.suppression) == {
-        "iou_thresh": 0.6,
-        "method": "linear",
-        "sigma": 0.5,
-        "min_score": 1e-3,
-    }
+def test_soft_nms_is_that_of_the_config(
+    alone: Predictor, configured: Callable[..., Predictor], image: tuple[str, np.ndarray]
+) -> None:
+    expected = configured("MODEL.ONE_STAGE.SUPPRESSION.NAME", "SoftNMS")(image[0])
+    assert_identical(alone(image[0], soft_nms="linear"), expected)
+    assert not torch.equal(alone(image[0]).scores, expected.scores)
+
+
+def test_options_of_a_call_take_the_place_of_the_constructor_s(
+    alone: Predictor, checkpoint: Path, image: tuple[str, np.ndarray]
+) -> None:
+    strict = Predictor(checkpoint, device="cpu", score_threshold=0.5, soft_nms="linear")
+    for source in (image[0], {"file_name": image[0]}):
+        found = strict(source, score_threshold=None, soft_nms=None)
+        assert_identical(found, alone(image[0]))
+        assert_identical(alone(source, score_threshold=0.5, soft_nms="linear"), strict(source))
+
+
+def test_a_prediction_leaves_predictor_and_model_as_they_are(
+    alone: Predictor, image: tuple[str, np.ndarray]
+) -> None:
+    def state() -> dict[str, Any]:
+        return {**vars(alone), "of the model": alone.model.inference_settings}
+
+    before, plain = state(), alone(image[0])
+    alone(image[0], score_threshold=0.5, soft_nms="gaussian", tta=[(96, 200)], tile=160)
+    assert state() == before
+    assert_identical(alone(image[0]), plain)
+
+
+def test_an_option_that_does_not_exist(alone: Predictor, image: tuple[str, np.ndarray]) -> None:
+    with pytest.raises(TypeError, match="'threshold'; there are score_threshold, soft_nms, tta"):
+        alone(image[0], threshold=0.5)
+
+
+class Foreign(nn.Module):
+    """A model as Detectron2 has them, which knows nothing of this project."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def forward(self, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Find one box of class 0 in each image."""
+        found = [Instances((item["height"], item["width"])) for item in inputs]
+        for instances in found:
+            instances.pred_boxes = Boxes(torch.tensor([[1.0, 2.0, 30.0, 40.0]]))
+            instances.scores, instances.pred_classes = torch.tensor([0.75]), torch.tensor([0])
+        return [{"instances": instances} for instances in found]
+
+
+@pytest.fixture(scope="module")
+def foreign() -> Predictor:
+    return Predictor.of_model(Foreign(), DatasetMapper(quick_config(), is_train=False))
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 2}, {"amp": "bf16"}, {"tile": 1000}])
+def test_any_model_of_detectron2_predicts(
+    foreign: Predictor, image: tuple[str, np.ndarray], options: dict[str, Any]
+) -> None:
+    assert foreign(image[0], **options).pred_boxes.tensor.tolist() == [[1, 2, 30, 40]]
+
+
+@pytest.mark.parametrize("options", [{"score_threshold": 0.5}, {"soft_nms": "linear"}, {"tta": 1}])
+def test_settings_are_for_detectors(
+    foreign: Predictor, image: tuple[str, np.ndarray], options: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match="class Foreign, which takes no inference settings"):
+        foreign(image[0], **options)
 
 
 def test_with_the_identity_alone_tta_is_the_plain_prediction(
@@ -224,16 +303,15 @@ def test_tta_goes_into_the_tiles(checkpoint: Path) -> None:
     assert (tiled.tile, tiled.overlap, tiled.batch_size) == (64, 0.5, 3)
 
 
-def test_images_go_in_batches(
-    checkpoint: Path, image: tuple[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    predictor = Predictor(checkpoint, device="cpu", batch_size=2)
+def test_images_go_in_batches(alone: Predictor, image: tuple[str, np.ndarray]) -> None:
     sizes: list[int] = []
-    inference = predictor.inference
-    monkeypatch.setattr(
-        predictor, "inference", lambda images: sizes.append(len(images)) or inference(images)
+    hook = alone.model.backbone.register_forward_pre_hook(
+        lambda module, arguments: sizes.append(len(arguments[0]))
     )
-    assert len(predictor([image[0]] * 5)) == 5
+    try:
+        assert len(alone([image[0]] * 5, batch_size=2)) == 5
+    finally:
+        hook.remove()
     assert sizes == [2, 2, 1]
 
 

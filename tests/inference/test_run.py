@@ -9,6 +9,7 @@ from detectron2.structures import Instances
 from PIL import Image
 
 from tests.helpers.predicting import RectangleFinder
+from vfnet_d2.inference.options import InferenceOptions
 from vfnet_d2.inference.run import RunSummary, run_prediction
 from vfnet_d2.inference.sources import Frame, find_sources
 
@@ -17,7 +18,7 @@ class FakePredictor:
     """One red rectangle in each image of :func:`folder`; remembers the batches."""
 
     input_format = "RGB"
-    batch_size = 2
+    options = InferenceOptions(batch_size=2)
 
     def __init__(self, error: type[BaseException] | None = None) -> None:
         self.batches: list[int] = []

@@ -1,6 +1,6 @@
 """Tests of vfnet_d2.inference.tta."""
 
-import copy
+import sys
 
 import numpy as np
 import pytest
@@ -18,10 +18,11 @@ from torch import Tensor
 
 from tests.helpers.predicting import assert_identical, noise
 from tests.helpers.quick_model import quick_model
-from vfnet_d2.inference.plain import PlainInference, as_tensor
-from vfnet_d2.inference.tta import AugmentedInference, default_scales, move, without_suppression
+from vfnet_d2.inference.plain import PlainInference, as_tensor, run_model
+from vfnet_d2.inference.tta import AugmentedInference, default_scales, move
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
-from vfnet_d2.modeling.suppression import ClasswiseNMS
+from vfnet_d2.modeling.detector import InferenceSettings
+from vfnet_d2.modeling.suppression import ClasswiseNMS, KeepAll, SoftNMS
 
 # Wider than high, and not of the network's proportions after rounding.
 WIDTH, HEIGHT = 250, 173
@@ -47,6 +48,13 @@ def test_one_view_as_in_the_test_set_is_the_plain_prediction(model: OneStageDete
         assert_identical(found, plain([image])[0])
 
 
+def everything(model: OneStageDetector) -> InferenceSettings:
+    """NMS at IoU 1, above which no overlap is: every candidate stays, best first."""
+    return model.inference_settings._replace(
+        suppression=ClasswiseNMS(1.0), max_detections=sys.maxsize
+    )
+
+
 def candidates_by_hand(
     model: OneStageDetector, image: np.ndarray, short: int, *, flip: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,8 +62,7 @@ def candidates_by_hand(
     width = int(WIDTH * short / HEIGHT + 0.5)
     view = np.asarray(Image.fromarray(image).resize((width, short), Image.Resampling.BILINEAR))
     view = view[:, ::-1] if flip else view
-    with torch.no_grad():
-        found = without_suppression(model)([{"image": as_tensor(view)}])[0]["instances"]
+    (found,) = run_model(model, [{"image": as_tensor(view)}], everything(model))
     x1, y1, x2, y2 = found.pred_boxes.tensor.unbind(1)
     if flip:
         x1, x2 = width - x2, width - x1
@@ -94,25 +101,25 @@ def test_no_boxes_move() -> None:
     assert move(torch.zeros(0, 4), resized, resized).shape == (0, 4)
 
 
-def test_the_model_itself_keeps_suppressing(model: OneStageDetector) -> None:
-    before = (model.suppression, model.max_detections_per_image)
-    copied = without_suppression(model)
-    assert (model.suppression, model.max_detections_per_image) == before
-    inputs = [{"image": as_tensor(noise(160, 160))}]
-    with torch.no_grad():
-        few, many = (len(x(inputs)[0]["instances"]) for x in (model, copied))
-    assert few < many
+def test_the_settings_of_the_call_choose_among_all_views(model: OneStageDetector) -> None:
+    image = noise(WIDTH, HEIGHT)
+    soft = model.inference_settings._replace(
+        suppression=SoftNMS(iou_thresh=0.6), max_detections=7, score_thresh=0.2
+    )
+    one, several = (
+        AugmentedInference(model, scales=scales, flip=False, settings=soft)([image])[0]
+        for scales in ([(96, 1333)], [(96, 1333), (128, 1333)])
+    )
+    assert_identical(one, PlainInference(model, resize=resize(96), settings=soft)([image])[0])
+    assert len(one) == len(several) == 7
+    assert not torch.equal(one.scores, several.scores)
 
 
-def test_all_candidates_come_out(model: OneStageDetector) -> None:
-    everything = copy.deepcopy(model)
-    everything.suppression = ClasswiseNMS(1.0)  # no overlap is larger
-    everything.max_detections_per_image = 10**6
-    inputs = [{"image": as_tensor(noise(160, 160))}]
-    with torch.no_grad():
-        results = [x(inputs)[0]["instances"] for x in (without_suppression(model), everything)]
-    found, expected = (sorted(result.scores.tolist()) for result in results)
-    assert found == expected
+def test_views_need_something_that_removes_duplicates(model: OneStageDetector) -> None:
+    settings = model.inference_settings._replace(suppression=KeepAll())
+    AugmentedInference(model, scales=[(96, 1333)], flip=False, settings=settings)
+    with pytest.raises(ValueError, match="KeepAll, would leave all of them"):
+        AugmentedInference(model, scales=[(96, 1333)], flip=True, settings=settings)
 
 
 def test_the_published_sizes_at_the_published_test_size() -> None:

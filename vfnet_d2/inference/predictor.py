@@ -1,6 +1,5 @@
 """Predictions for images of any source: the Python API, and what the command lines use."""
 
-import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,14 @@ from detectron2.structures import Instances
 
 from vfnet_d2.inference.images import ImageSource, load_image
 from vfnet_d2.inference.loading import TrainedModel, model_of_checkpoint, model_of_config
-from vfnet_d2.inference.plain import Inference, PlainInference
-from vfnet_d2.inference.tiling import TiledInference
-from vfnet_d2.inference.tta import AugmentedInference, default_scales
-from vfnet_d2.modeling.dense.one_stage import OneStageDetector
-from vfnet_d2.modeling.suppression import ClasswiseNMS, SoftNMS, Suppression
-from vfnet_d2.utils.choices import AMP_PRECISIONS
-from vfnet_d2.utils.precision import PRECISIONS
-from vfnet_d2.utils.registry import lookup_name
-
-Scales = Sequence[tuple[int, int]]
+from vfnet_d2.inference.options import (
+    InferenceOptions,
+    Scales,
+    autocast,
+    build_inference,
+    settings_of,
+)
+from vfnet_d2.inference.plain import Inference, run_model
 
 
 class Predictor:
@@ -31,7 +28,13 @@ class Predictor:
         instances = predictor("street.jpg")
         names = [predictor.class_names[index] for index in instances.pred_classes]
 
-    Config, class names and input convention are the checkpoint's.
+    Config, class names and input convention are the checkpoint's. The options from
+    ``score_threshold`` on may also be given to each call, for it alone::
+
+        instances = predictor("aerial.tif", tile=640, score_threshold=0.5)
+
+    A prediction changes neither the predictor nor its model, so threads may share one without a
+    lock, each with its own options.
 
     Args:
         weights: checkpoint of a training, or of ``tools/convert_checkpoint.py``.
@@ -50,6 +53,7 @@ class Predictor:
 
     Attributes:
         model: in evaluation mode.
+        options: those of calls that give none.
         class_names: K names.
         metadata: class names for Detectron2's ``Visualizer``.
         test_datasets: names of the config's test sets.
@@ -59,10 +63,6 @@ class Predictor:
         ValueError: they do not fit, the checkpoint does not say its config, or an option is out
             of range.
     """
-
-    inference: Inference
-    score_threshold: float | None
-    precision: str | None
 
     def __init__(
         self,
@@ -79,26 +79,17 @@ class Predictor:
         batch_size: int = 1,
         amp: str | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be 1 or more")
-        precision = lookup_name(AMP_PRECISIONS, amp, key="amp") if amp is not None else None
-        self._take(model_of_checkpoint(weights, config=config, device=device))
-        self.precision = precision
-        self.batch_size = batch_size
-        self.score_threshold = score_threshold
-        if score_threshold is not None or soft_nms is not None:
-            detector = self._detector()
-            if score_threshold is not None:
-                detector.score_thresh = score_threshold
-            if soft_nms is not None:
-                detector.suppression = _softened(detector.suppression, soft_nms)
-        if tta:
-            scales = default_scales(self.mapper.augmentations) if tta is True else tta
-            self.inference = AugmentedInference(self._detector(), scales=scales, flip=tta_flip)
-        if tile is not None:
-            self.inference = TiledInference(
-                self.inference, tile=tile, overlap=tile_overlap, batch_size=batch_size
-            )
+        options = InferenceOptions(
+            score_threshold=score_threshold,
+            soft_nms=soft_nms,
+            tta=tta,
+            tta_flip=tta_flip,
+            tile=tile,
+            tile_overlap=tile_overlap,
+            batch_size=batch_size,
+            amp=amp,
+        )
+        self._take(model_of_checkpoint(weights, config=config, device=device), options)
 
     @classmethod
     def of_model(
@@ -108,6 +99,7 @@ class Predictor:
         *,
         test_datasets: Sequence[str] = (),
         class_names: Sequence[str] = (),
+        **options: Any,
     ) -> "Predictor":
         """Wrap a model that is there already.
 
@@ -116,30 +108,35 @@ class Predictor:
             mapper: makes a model input of a dataset dict with "file_name", as the test set's.
             test_datasets: names of test sets.
             class_names: of the model.
+            options: of :class:`~vfnet_d2.inference.options.InferenceOptions`. Score threshold,
+                Soft-NMS and test-time augmentation are for models that are a
+                :class:`~vfnet_d2.modeling.detector.Detector`.
+
+        Raises:
+            ValueError: an option is out of range, or not for this model.
         """
         predictor = cls.__new__(cls)
-        predictor._take(TrainedModel(model, mapper, list(test_datasets), list(class_names)))
+        trained = TrainedModel(model, mapper, list(test_datasets), list(class_names))
+        predictor._take(trained, InferenceOptions().changed(**options))
         return predictor
 
-    def _take(self, trained: TrainedModel) -> None:
+    def _take(self, trained: TrainedModel, options: InferenceOptions) -> None:
         self.model = trained.model.eval()
         self.mapper = trained.mapper
         self.test_datasets = trained.test_datasets
         self.class_names = trained.class_names
-        self.score_threshold = None
-        self.precision = None
-        self.batch_size = 1
-        self.inference = PlainInference(
-            self.model, resize=getattr(self.mapper, "augmentations", None)
-        )
+        self.options = options
+        # What the options cannot have is told before the first image.
+        self._inference(options)
+        autocast(self.model, options.amp)
 
-    def _detector(self) -> OneStageDetector:
-        if not isinstance(self.model, OneStageDetector):
-            raise ValueError(
-                f"the model is of class {type(self.model).__name__}; score threshold, Soft-NMS and "
-                "test-time augmentation are for this project's detectors"
-            )
-        return self.model
+    def _inference(self, options: InferenceOptions) -> Inference:
+        return build_inference(self.model, getattr(self.mapper, "augmentations", None), options)
+
+    @property
+    def inference(self) -> Inference:
+        """The way the options of the predictor run its model."""
+        return self._inference(self.options)
 
     @property
     def metadata(self) -> Metadata:
@@ -156,6 +153,7 @@ class Predictor:
         images: ImageSource | dict[str, Any] | Sequence[ImageSource],
         *,
         channel_order: str | None = None,
+        **options: Any,
     ) -> Any:
         """Detect objects.
 
@@ -163,6 +161,9 @@ class Predictor:
             images: path of an image, PIL image, array (H, W, 3) of uint8, or Detectron2's dataset
                 dict with "file_name"; or a list of the first three.
             channel_order: "RGB" or "BGR", of arrays, which do not tell themselves.
+            options: of :class:`~vfnet_d2.inference.options.InferenceOptions`, in place of the
+                predictor's. Of a dataset dict, which the mapper prepares, ``tta`` and ``tile``
+                do not count.
 
         Returns:
             Detectron2's ``Instances`` on the CPU, best first, with ``pred_boxes`` (x1, y1, x2, y2
@@ -172,52 +173,52 @@ class Predictor:
         Raises:
             FileNotFoundError: no such image.
             ImageError: it cannot be decoded, or the array is not as described; a ValueError.
+            ValueError: an option is out of range, or not for this model.
+            TypeError: no such option.
         """
         if isinstance(images, dict):
-            return self.run_model([self.mapper(dict(images))])[0]
+            return self.run_model([self.mapper(dict(images))], **options)[0]
         several = isinstance(images, list | tuple)
         sources: Sequence[Any] = images if several else [images]  # type: ignore[assignment]
         arrays = [
             load_image(source, input_format=self.input_format, channel_order=channel_order)
             for source in sources
         ]
-        found = self.predict(arrays)
+        found = self.predict(arrays, **options)
         return found if several else found[0]
 
-    def predict(self, images: Sequence[np.ndarray]) -> list[Instances]:
-        """Detect objects in arrays (H, W, 3) of uint8 in the model's own channel order."""
+    def predict(self, images: Sequence[np.ndarray], **options: Any) -> list[Instances]:
+        """Detect objects in arrays (H, W, 3) of uint8 in the model's own channel order.
+
+        Args:
+            images: of any sizes.
+            options: as for a call of the predictor.
+        """
+        chosen = self.options.changed(**options)
+        inference = self._inference(chosen)
         found: list[Instances] = []
-        with self._autocast():
-            for start in range(0, len(images), self.batch_size):
-                found += self.inference(images[start : start + self.batch_size])
-        if self.score_threshold is None:
-            return found
-        # Soft-NMS and quality branches lower scores after the model's own threshold.
-        return [x[x.scores > self.score_threshold] for x in found]
+        with autocast(self.model, chosen.amp):
+            for start in range(0, len(images), chosen.batch_size):
+                found += inference(images[start : start + chosen.batch_size])
+        return _above(chosen.score_threshold, found)
 
-    @torch.no_grad()
-    def run_model(self, inputs: Sequence[dict[str, Any]]) -> list[Instances]:
-        """Detect objects in Detectron2's model inputs, as a mapper makes them."""
-        with self._autocast():
-            outputs = self.model(inputs)
-        return [output["instances"].to("cpu") for output in outputs]
+    def run_model(self, inputs: Sequence[dict[str, Any]], **options: Any) -> list[Instances]:
+        """Detect objects in Detectron2's model inputs, as a mapper makes them.
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """Compute in the predictor's precision while entered."""
-        if self.precision is None:
-            return contextlib.nullcontext()
-        device_type = next(self.model.parameters()).device.type
-        return torch.autocast(device_type, dtype=PRECISIONS[self.precision])
+        Args:
+            inputs: a batch.
+            options: as for a call of the predictor; ``tta`` and ``tile`` do not count.
+        """
+        chosen = self.options.changed(**options)
+        settings = settings_of(self.model, chosen)
+        with autocast(self.model, chosen.amp):
+            found = run_model(self.model, inputs, settings)
+        return _above(chosen.score_threshold, found)
 
 
-def _softened(suppression: Suppression, method: str) -> SoftNMS:
-    """Soft-NMS at the IoU of a suppression."""
-    if not isinstance(suppression, ClasswiseNMS | SoftNMS):
-        raise ValueError(
-            f"the config's suppression is {type(suppression).__name__}, which has no IoU threshold "
-            "for Soft-NMS; set MODEL.ONE_STAGE.SUPPRESSION.NAME to SoftNMS in the config"
-        )
-    return SoftNMS(iou_thresh=suppression.iou_thresh, method=method)
+def _above(threshold: float | None, found: list[Instances]) -> list[Instances]:
+    """Those that score more: Soft-NMS and quality branches lower scores after the threshold."""
+    return found if threshold is None else [x[x.scores > threshold] for x in found]
 
 
 def load_predictor(config_file: str, opts: Sequence[str] = ()) -> Predictor:

@@ -51,7 +51,7 @@ def run_prediction(
         try:
             # A bar in a terminal; a log file has the summary.
             with tqdm(desc="Predicting", unit="image", total=_total(sources), disable=None) as bar:
-                for batch in _batches(_readable(read, skipped), predictor.batch_size):
+                for batch in _batches(_readable(read, skipped), predictor.options.batch_size):
                     found = predictor.predict([frame.image for frame in batch])
                     for frame, instances in zip(batch, found, strict=True):
                         for writer in writers:

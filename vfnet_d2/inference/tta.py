@@ -1,9 +1,8 @@
-"""Test-time augmentation of one-stage detectors: several sizes of an image, and its mirror image.
+"""Test-time augmentation of any detector: several sizes of an image, and its mirror image.
 
 Detectron2's own serves R-CNN alone, but for the transforms, which are used here.
 """
 
-import copy
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,8 +16,8 @@ from detectron2.structures import Instances
 from torch import Tensor
 
 from vfnet_d2.inference.plain import as_tensor
-from vfnet_d2.modeling.dense.one_stage import OneStageDetector
 from vfnet_d2.modeling.dense.postprocess import suppress_image
+from vfnet_d2.modeling.detector import Detector, InferenceSettings
 from vfnet_d2.modeling.suppression import KeepAll
 
 # Shorter and longest longer sides of the published results, of models tested at 800.
@@ -45,14 +44,6 @@ def default_scales(resize: AugmentationList) -> list[tuple[int, int]]:
     )
 
 
-def without_suppression(model: OneStageDetector) -> OneStageDetector:
-    """Return the same detector, sharing all weights, that leaves its candidates as they are."""
-    copied = copy.copy(model)
-    copied.suppression = KeepAll()
-    copied.max_detections_per_image = sys.maxsize
-    return copied
-
-
 class AugmentedInference:
     """Detections of several views of an image: their candidates are joined, then suppressed.
 
@@ -64,18 +55,32 @@ class AugmentedInference:
         model: in evaluation mode.
         scales: shorter side and longest longer side of each view.
         flip: each view also mirrored.
+        settings: how the detections are chosen; None for the model's own.
 
     Raises:
-        ValueError: no view.
+        ValueError: no view, or several and nothing that removes what each of them shows.
     """
 
     def __init__(
-        self, model: OneStageDetector, *, scales: Sequence[tuple[int, int]], flip: bool = True
+        self,
+        model: Detector,
+        *,
+        scales: Sequence[tuple[int, int]],
+        flip: bool = True,
+        settings: InferenceSettings | None = None,
     ) -> None:
         if not scales:
             raise ValueError("test-time augmentation needs at least one size, such as (800, 1333)")
         self.model = model
-        self._candidates_of = without_suppression(model)
+        self.settings = settings or model.inference_settings
+        if isinstance(self.settings.suppression, KeepAll) and len(scales) + flip > 1:
+            raise ValueError(
+                "test-time augmentation finds an object once in each view, and the model's "
+                "suppression, KeepAll, would leave all of them: it needs a model with NMS or "
+                "Soft-NMS, or a single size that is not mirrored"
+            )
+        # What the network offers in each view; duplicates go when all views are joined.
+        self._everything = self.settings._replace(suppression=KeepAll(), max_detections=sys.maxsize)
         self._mappers = [
             DatasetMapperTTA(min_sizes=[short], max_size=longest, flip=flip)
             for short, longest in scales
@@ -95,7 +100,9 @@ class AugmentedInference:
             # A view and its mirror image have one size, so they fill a batch.
             views = mapper(item)
             first = first or views[0]
-            outputs = self._candidates_of([{"image": view["image"]} for view in views])
+            outputs = self.model.inference(
+                [{"image": view["image"]} for view in views], self._everything
+            )
             for view, output in zip(views, outputs, strict=True):
                 found = output["instances"]
                 boxes = found.pred_boxes.tensor
@@ -107,8 +114,8 @@ class AugmentedInference:
         joined = suppress_image(
             levels,
             (size[0], size[1]),
-            suppression=self.model.suppression,
-            max_detections=self.model.max_detections_per_image,
+            suppression=self.settings.suppression,
+            max_detections=self.settings.max_detections,
         )
         return detector_postprocess(joined, height, width).to("cpu")
 

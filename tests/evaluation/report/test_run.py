@@ -136,6 +136,19 @@ def test_the_highest_hidden_score(predictor: Predictor, dataset: str) -> None:
     assert hidden_scores(predictor, items) == (0.05, pytest.approx(expected))
 
 
+def test_hidden_scores_leave_the_model_as_it_is(predictor: Predictor, dataset: str) -> None:
+    # Another thread may predict with the same model meanwhile.
+    seen: list[float] = []
+    hook = predictor.model.backbone.register_forward_pre_hook(
+        lambda module, arguments: seen.append(predictor.model.score_thresh)
+    )
+    try:
+        hidden_scores(predictor, load_dataset(dataset, filter_empty=False)[:1])
+    finally:
+        hook.remove()
+    assert seen == [0.05]
+
+
 def test_another_number_of_classes_is_refused(
     predictor: Predictor, folder: Path, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from vfnet_d2.evaluation.report.gallery import add_pictures
 from vfnet_d2.evaluation.report.write import write_report
 from vfnet_d2.inference.plain import PlainInference
 from vfnet_d2.inference.predictor import Predictor
+from vfnet_d2.modeling.detector import Detector
 from vfnet_d2.utils.files import write_text
 
 logger = logging.getLogger(__name__)
@@ -172,19 +173,16 @@ def _found_in(
 def hidden_scores(
     predictor: Predictor, items: Sequence[dict[str, Any]]
 ) -> tuple[float, float] | None:
-    """Score threshold of a model, and the highest score on some images without it.
+    """Return the score threshold of a model, and the highest score on some images without it.
 
     None for models that have none, or that find nothing even so.
     """
-    model: Any = predictor.model
-    threshold = getattr(model, "score_thresh", None)
-    if threshold is None:
+    if not isinstance(predictor.model, Detector):
         return None
-    model.score_thresh = 0.0
-    try:
-        scores = [predictor(item).scores for item in items]
-    finally:
-        model.score_thresh = threshold
+    threshold = predictor.options.score_threshold
+    if threshold is None:
+        threshold = predictor.model.inference_settings.score_thresh
+    scores = [predictor(item, score_threshold=0.0).scores for item in items]
     best = [float(found.max()) for found in scores if len(found)]
     return (float(threshold), max(best)) if best else None
 
