@@ -2,12 +2,14 @@
 
 import copy
 import os
+import random
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from tests.helpers.devices import skip_without_gpu
 from tests.helpers.reference import DATA, Reference, build_reference_model
 
 
@@ -17,8 +19,14 @@ def pytest_configure() -> None:
     torch.set_num_threads(int(os.environ.get("VFNET_TEST_THREADS", "1")))
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    skip_without_gpu(item)
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
+    random.seed(0)
+    np.random.seed(0)
     torch.manual_seed(0)
 
 

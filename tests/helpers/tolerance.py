@@ -1,8 +1,8 @@
 """Bounds for comparisons of rounded numbers, derived from the numbers and the arithmetic.
 
-Kernels differ in the order of additions: between CPUs (SSE4, AVX2, AVX-512), numbers of threads and
-memory formats. Each function here bounds what any order can give. Where a bound would be too wide to
-catch a mistake, the comparison belongs into float64 instead.
+Kernels differ in the order of additions between CPUs (SSE4, AVX2, AVX-512), numbers of threads
+and memory formats. Each function bounds what any order can give. Where that is too wide to catch a
+mistake, the comparison belongs in float64 instead.
 """
 
 from collections.abc import Callable

@@ -52,7 +52,7 @@ def random_offsets_case(name: str) -> list[Tensor]:
 
 def value_and_gradients(function: Callable[..., Tensor], leaves: list[Tensor]) -> list[Tensor]:
     out = function(*leaves)
-    cotangent = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+    cotangent = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out).to(out.device)
     return [out, *torch.autograd.grad(out, leaves, cotangent)]
 
 

@@ -238,9 +238,9 @@ def test_equal_losses(build: Any, coder: Any) -> None:
     assert set(ours) == set(pair.names) and set(theirs) == set(pair.names.values())
     for name, value in ours.items():
         expected = theirs[pair.names[name]].item() * average / positives
-        # fvcore's losses are of float32. Of the terms, none negative, each is wrong by some ten
-        # roundings; torch adds in four levels, at most n**0.25 one after the other on each. Both sides
-        # round, each by half an epsilon at most.
+        # fvcore's losses are of float32. Each term, none negative, is wrong by some ten roundings;
+        # torch adds in four levels, at most n**0.25 one after the other on each. Both sides round,
+        # each by half an epsilon at most.
         terms = sum(x.shape[2] * x.shape[3] for x in Pooled()(inputs()[0]["image"][None]).values())
         roundings = 10 + 4 * (terms * 9 * NUM_CLASSES * len(inputs())) ** 0.25
         assert value.item() == pytest.approx(expected, rel=roundings * epsilon()), name
