@@ -8,6 +8,7 @@ mistake, the comparison belongs in float64 instead.
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,15 @@ def ulp(values: Tensor | float, dtype: torch.dtype = torch.float32) -> float:
     largest = torch.as_tensor(values, dtype=torch.float64).detach().abs().max().item()
     exponent = torch.frexp(torch.tensor(largest, dtype=torch.float64)).exponent.item()
     return epsilon(dtype) * 2.0 ** (exponent - 1)
+
+
+def in_float64(stored: np.ndarray) -> Tensor:
+    """Widen stored float32 numbers.
+
+    What is computed from them differs from the stored results by the reference's own rounding
+    alone, which is the same on every machine; bounds beside such comparisons hold that much.
+    """
+    return torch.from_numpy(stored).double()
 
 
 def sum_error(terms: Tensor, dim: int | tuple[int, ...], dtype: torch.dtype = torch.float32) -> Any:
