@@ -3,6 +3,7 @@
 import copy
 import os
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -28,6 +29,14 @@ def _seed() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """New tensors and layers are of float64: the order of additions does not show."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(scope="session")
