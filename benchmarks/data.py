@@ -1,7 +1,9 @@
 """The time of the data: reading, resizing and mirroring training images, as a loader does."""
 
 import functools
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,15 +62,15 @@ def data_job(cfg: CfgNode, *, images: int, boxes: int) -> Callable[[], Parts]:
         images: of the batch.
         boxes: annotations of each image.
     """
-    folder = tempfile.TemporaryDirectory(prefix="vfnet_d2_photos_")
-    records = write_photos(Path(folder.name), images=images, boxes=boxes)
-    mapper = DatasetMapper(cfg, is_train=True)
-    # The folder lives as long as what reads from it.
-    return functools.partial(_read, folder, records, mapper)
+    folder = tempfile.mkdtemp(prefix="vfnet_d2_photos_")
+    records = write_photos(Path(folder), images=images, boxes=boxes)
+    job = functools.partial(_read, records, DatasetMapper(cfg, is_train=True))
+    # The folder lives as long as what reads from it, or the process.
+    weakref.finalize(job, shutil.rmtree, folder, ignore_errors=True)
+    return job
 
 
-def _read(folder: Any, records: list[dict[str, Any]], mapper: DatasetMapper) -> Parts:
-    del folder
+def _read(records: list[dict[str, Any]], mapper: DatasetMapper) -> Parts:
     watch = Stopwatch(torch.device("cpu"))
     for record in records:
         mapper(record)

@@ -1,23 +1,42 @@
 """Fixtures shared by the tests."""
 
 import copy
+import os
+import random
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from tests.helpers.devices import skip_without_gpu
 from tests.helpers.reference import DATA, Reference, build_reference_model
 
 
 def pytest_configure() -> None:
-    # Processes of pytest-xdist share the cores, and one thread makes sums reproducible.
-    torch.set_num_threads(1)
+    # Processes of pytest-xdist share the cores, so one thread is the rule. Sums come out otherwise
+    # with more; no test may depend on it: VFNET_TEST_THREADS=4 runs the suite with four.
+    torch.set_num_threads(int(os.environ.get("VFNET_TEST_THREADS", "1")))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    skip_without_gpu(item)
 
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
+    random.seed(0)
+    np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """New tensors and layers are of float64: the order of additions does not show."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,11 @@ def test_input_is_normalised_and_padded_alike(
     np.testing.assert_allclose(
         batch[:, :, ::16, ::16].numpy(), reference.arrays["input.tensor_slice"], rtol=0, atol=1e-6
     )
-    figures = [batch.mean(), batch.double().std(unbiased=False), batch.double().abs().sum()]
+    figures = [
+        batch.double().mean(),
+        batch.double().std(unbiased=False),
+        batch.double().abs().sum(),
+    ]
     np.testing.assert_allclose(figures, reference.arrays["input.mean_std_abssum"], rtol=1e-5)
 
 

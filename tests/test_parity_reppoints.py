@@ -199,7 +199,10 @@ def test_the_comparison_sees_a_mistake(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in MISTAKES[mistake](forward.model).items():
-        monkeypatch.setattr(forward.model, name, value)
+        if name in forward.model._modules:  # where setattr puts it, but does not look for the old
+            monkeypatch.setitem(forward.model._modules, name, value)
+        else:
+            monkeypatch.setattr(forward.model, name, value)
     ours = losses("A", forward.model.cls_loss)
     stored = {k: rep_reference.arrays[f"loss.A.loss_{v}"].sum() for k, v in LOSSES.items()}
     assert any(abs(ours[name].item() / stored[name] - 1) > 1e-4 for name in stored)

@@ -28,7 +28,9 @@ def test_reads_what_detectron2_writes(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     with EventStorage(4) as storage:
         storage.put_scalar("loss_cls", 0.5)
-        JSONWriter(str(path)).write()
+        writer = JSONWriter(str(path))
+        writer.write()
+        writer.close()
     assert read_history(path) == [{"iteration": 4, "loss_cls": 0.5}]
 
 

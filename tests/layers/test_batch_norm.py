@@ -1,8 +1,12 @@
 """Tests of vfnet_d2.layers.batch_norm."""
 
+import pytest
 import torch
 
 from vfnet_d2.layers.batch_norm import FixedStatsBatchNorm2d
+
+# Convolutions and sums in another order: see conftest.py.
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def make() -> FixedStatsBatchNorm2d:

@@ -1,11 +1,15 @@
 """Tests of vfnet_d2.layers.conv_tower."""
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from vfnet_d2.layers.conv_tower import ConvTower, conv_norm_relu
 from vfnet_d2.layers.deform.modulated_conv import ModulatedDeformConv2d
+
+# Convolutions and sums in another order: see conftest.py.
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def test_a_block_is_convolution_group_norm_and_relu() -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torchvision.ops import box_iou, generalized_box_iou_loss
 
+from tests.helpers.tolerance import in_float64
 from vfnet_d2.losses.box import BoxLoss, GIoULoss, SmoothL1Loss, giou_loss, paired_iou
 
 # Reference losses ran with this factor.
@@ -15,7 +16,7 @@ Components = dict[str, np.ndarray]
 
 def boxes_of(components: Components) -> tuple[torch.Tensor, torch.Tensor]:
     """60 pairs, among them equal, disjoint, touching, inverted and empty boxes."""
-    predicted, target = (torch.from_numpy(components[f"giou.{k}"]) for k in ("pred", "target"))
+    predicted, target = (in_float64(components[f"giou.{k}"]) for k in ("pred", "target"))
     return predicted.requires_grad_(), target
 
 
@@ -38,7 +39,7 @@ def test_gradient_of_the_reference(components: Components) -> None:
 
 def test_weighted_mean_and_its_gradient_of_the_reference(components: Components) -> None:
     predicted, target = boxes_of(components)
-    weight = torch.from_numpy(components["giou.weight"])
+    weight = in_float64(components["giou.weight"])
     loss = LOSS_WEIGHT * (giou_loss(predicted, target) * weight).sum() / weight.sum()
     loss.backward()
     assert loss.item() == pytest.approx(components["giou.weighted_avg_lw1.5"].item(), rel=1e-6)

@@ -8,6 +8,7 @@ import torch
 from fvcore.nn import sigmoid_focal_loss
 from torch.nn import functional as F
 
+from tests.helpers.tolerance import in_float64
 from vfnet_d2.losses.focal import FocalLoss
 from vfnet_d2.losses.registry import ClassificationLoss
 
@@ -20,12 +21,12 @@ Components = dict[str, np.ndarray]
 
 def targets_of(components: Components) -> torch.Tensor:
     """One-hot labels of eight classes; label 8 is background."""
-    return F.one_hot(torch.from_numpy(components["qfl.labels"]), 9)[:, :8].float()
+    return F.one_hot(torch.from_numpy(components["qfl.labels"]), 9)[:, :8].double()
 
 
 @pytest.mark.parametrize(("alpha", "gamma"), SETTINGS)
 def test_sum_of_the_reference(alpha: float, gamma: float, components: Components) -> None:
-    logits = torch.from_numpy(components["vfl.logits"])
+    logits = in_float64(components["vfl.logits"])
     total = FocalLoss(alpha=alpha, gamma=gamma)(logits, targets_of(components))
     stored = components[f"focal.a{alpha}g{gamma}.sum_noweight"].item()
     assert total.item() == pytest.approx(stored, rel=1e-6)
@@ -34,8 +35,8 @@ def test_sum_of_the_reference(alpha: float, gamma: float, components: Components
 @pytest.mark.parametrize(("alpha", "gamma"), SETTINGS)
 def test_gradient_of_the_reference(alpha: float, gamma: float, components: Components) -> None:
     # The stored gradient weights each point; a point's gradient depends on its own logits only.
-    logits = torch.from_numpy(components["vfl.logits"]).requires_grad_()
-    weight = torch.from_numpy(components["qfl.weight"])[:, None]
+    logits = in_float64(components["vfl.logits"]).requires_grad_()
+    weight = in_float64(components["qfl.weight"])[:, None]
     FocalLoss(alpha=alpha, gamma=gamma)(logits, targets_of(components)).backward()
     gradient = components[f"focal.a{alpha}g{gamma}.grad"]
     np.testing.assert_allclose(logits.grad * weight / AVG_FACTOR, gradient, rtol=1e-5, atol=1e-7)
@@ -44,8 +45,8 @@ def test_gradient_of_the_reference(alpha: float, gamma: float, components: Compo
 @pytest.mark.parametrize(("alpha", "gamma"), SETTINGS)
 def test_weighted_loss_of_the_reference(alpha: float, gamma: float, components: Components) -> None:
     """What stands behind the module, element by element."""
-    logits = torch.from_numpy(components["vfl.logits"])
-    weight = torch.from_numpy(components["qfl.weight"])[:, None]
+    logits = in_float64(components["vfl.logits"])
+    weight = in_float64(components["qfl.weight"])[:, None]
     loss = sigmoid_focal_loss(logits, targets_of(components), alpha=alpha, gamma=gamma) * weight
     stored = components[f"focal.a{alpha}g{gamma}.loss"].item()
     assert loss.sum().item() / AVG_FACTOR == pytest.approx(stored, rel=1e-6)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.tolerance import in_float64
 from vfnet_d2.losses.quality_focal import QualityFocalLoss, quality_focal_loss
 from vfnet_d2.losses.registry import ClassificationLoss
 
@@ -25,15 +26,15 @@ def targets_of(components: Components) -> torch.Tensor:
 
 @pytest.mark.parametrize("beta", [1.0, 2.0])
 def test_unreduced_values_of_the_reference(beta: float, components: Components) -> None:
-    logits = torch.from_numpy(components["vfl.logits"])
+    logits = in_float64(components["vfl.logits"])
     loss = quality_focal_loss(logits, targets_of(components), beta=beta).sum(1)
     np.testing.assert_allclose(loss, components[f"qfl.beta{beta}.none"], rtol=1e-6, atol=1e-12)
 
 
 @pytest.mark.parametrize("beta", [1.0, 2.0])
 def test_weighted_loss_and_gradient_of_the_reference(beta: float, components: Components) -> None:
-    logits = torch.from_numpy(components["vfl.logits"]).requires_grad_()
-    weight = torch.from_numpy(components["qfl.weight"])
+    logits = in_float64(components["vfl.logits"]).requires_grad_()
+    weight = in_float64(components["qfl.weight"])
     loss = quality_focal_loss(logits, targets_of(components), beta=beta).sum(1) * weight
     total = loss.sum() / AVG_FACTOR
     total.backward()
@@ -44,7 +45,7 @@ def test_weighted_loss_and_gradient_of_the_reference(beta: float, components: Co
 
 @pytest.mark.parametrize("beta", [1.0, 2.0])
 def test_the_module_is_the_sum_of_the_function(beta: float, components: Components) -> None:
-    logits, targets = torch.from_numpy(components["vfl.logits"]), targets_of(components)
+    logits, targets = in_float64(components["vfl.logits"]), targets_of(components)
     total = QualityFocalLoss(beta=beta)(logits, targets)
     stored = components[f"qfl.beta{beta}.none"].astype(np.float64).sum()
     assert total.item() == pytest.approx(stored, rel=1e-6)

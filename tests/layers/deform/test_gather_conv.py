@@ -10,6 +10,9 @@ from vfnet_d2.layers.deform.gather_conv import gather_conv
 from vfnet_d2.layers.deform.gather_plan import gather_plan
 from vfnet_d2.layers.deform.star_ops import star_offsets
 
+# Convolutions and sums in another order: see conftest.py.
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 def test_a_first_run_in_inference_mode_does_not_hinder_training() -> None:
     x, weight = torch.randn(1, 3, 7, 9), torch.randn(2, 3, 3, 3)

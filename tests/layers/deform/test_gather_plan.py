@@ -1,9 +1,13 @@
 """Tests of vfnet_d2.layers.deform.gather_plan."""
 
+import pytest
 import torch
 
 from vfnet_d2.layers.deform.gather_plan import gather_plan
 from vfnet_d2.layers.deform.star_ops import star_offsets
+
+# Convolutions and sums in another order: see conftest.py.
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def test_a_plan_reads_the_neighbours_with_bilinear_weights() -> None:

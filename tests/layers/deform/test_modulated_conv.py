@@ -69,6 +69,7 @@ def test_gradients_are_those_of_finite_differences(groups: int) -> None:
     assert torch.autograd.gradcheck(lambda x, *_: layer(x), (x, *layer.parameters()), atol=1e-6)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("options", [{}, {"stride": 2}, {"groups": 2}, {"dilation": 2}])
 def test_a_fresh_layer_is_half_a_plain_convolution(options: dict[str, int]) -> None:
     padding = options.get("dilation", 1)
@@ -79,6 +80,7 @@ def test_a_fresh_layer_is_half_a_plain_convolution(options: dict[str, int]) -> N
     torch.testing.assert_close(layer(x), 0.5 * plain + layer.bias[:, None, None])
 
 
+@pytest.mark.usefixtures("float64")
 def test_channels_of_the_offset_convolution() -> None:
     """(dy, dx) point by point, then the masks before their sigmoid."""
     layer = ModulatedDeformConv2d(1, 1, kernel_size=3, padding=1, bias=False)
@@ -93,6 +95,7 @@ def test_channels_of_the_offset_convolution() -> None:
     torch.testing.assert_close(layer(x), expected)
 
 
+@pytest.mark.usefixtures("float64")
 def test_norm_and_activation_follow() -> None:
     norm = nn.BatchNorm2d(4)
     layer = ModulatedDeformConv2d(
@@ -122,6 +125,7 @@ def test_samples_in_float32_under_autocast(monkeypatch: pytest.MonkeyPatch) -> N
     assert out.dtype == torch.bfloat16
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(("stride", "groups"), [(1, 1), (2, 1), (1, 4), (2, 2)])
 def test_the_gather_gives_torchvision_s_values_and_gradients(stride: int, groups: int) -> None:
     layer = ModulatedDeformConv2d(

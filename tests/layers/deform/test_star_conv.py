@@ -10,6 +10,9 @@ from vfnet_d2.layers.deform import star_conv
 from vfnet_d2.layers.deform.star_conv import PORTABLE, StarConv2d, Stars, fastest_star_conv
 from vfnet_d2.layers.deform.star_ops import STAR_CONVS, star_offsets
 
+# Convolutions and sums in another order: see conftest.py.
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 @pytest.fixture
 def unmeasured() -> Iterator[None]:

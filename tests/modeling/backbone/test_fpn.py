@@ -19,13 +19,15 @@ from vfnet_d2.modeling.backbone.resnet import build_resnet
 def network() -> nn.Module:
     """A narrow pyramid of 32 channels in evaluation mode."""
     bottom_up = build_resnet(depth=18, stem_channels=8, res2_channels=8)
-    return build_fpn(bottom_up=bottom_up, channels=32).eval()
+    return build_fpn(bottom_up=bottom_up, channels=32).eval().double()
 
 
 @pytest.fixture(scope="module")
 def image() -> Tensor:
     """A batch of one image."""
-    return torch.randn(1, 3, 128, 192, generator=torch.Generator().manual_seed(0))
+    return torch.randn(
+        1, 3, 128, 192, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def test_names_strides_and_channels_of_the_levels(network: nn.Module) -> None:
@@ -97,6 +99,7 @@ def test_the_yaml_builder_follows_detectron2_s_keys() -> None:
     assert next(network.bottom_up.res2.parameters()).requires_grad
 
 
+@pytest.mark.usefixtures("float64")
 def test_top_levels_from_the_backbone_with_norms_and_without_relu(image: Tensor) -> None:
     bottom_up = build_resnet(depth=18, stem_channels=8, res2_channels=8)
     network = build_fpn(

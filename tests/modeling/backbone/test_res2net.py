@@ -28,7 +28,7 @@ def network() -> nn.Module:
             nn.init.normal_(module.running_mean, std=0.1)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.1)
-    return made
+    return made.double()
 
 
 def conv_bn(x: Tensor, conv: nn.Module, *, stride: int = 1) -> Tensor:
@@ -39,7 +39,7 @@ def conv_bn(x: Tensor, conv: nn.Module, *, stride: int = 1) -> Tensor:
 
 
 def test_stem_is_three_convolutions_and_a_max_pooling(network: nn.Module) -> None:
-    x = torch.randn(1, 3, 32, 40)
+    x = torch.randn(1, 3, 32, 40, dtype=torch.float64)
     stem = network.stem
     y = F.relu(conv_bn(x, stem.conv1, stride=2))
     y = F.relu(conv_bn(F.relu(conv_bn(y, stem.conv2)), stem.conv3))
@@ -54,7 +54,8 @@ def test_stem_is_three_convolutions_and_a_max_pooling(network: nn.Module) -> Non
 def test_first_block_of_a_stage(network: nn.Module) -> None:
     """No running sum; the last split and the shortcut are average-pooled."""
     block = network.res3[0]
-    x = torch.randn(1, 8, 7, 8)  # odd: the last row of the shortcut's pooling averages one row
+    x = torch.randn(1, 8, 7, 8, dtype=torch.float64)
+    # odd: the last row of the shortcut's pooling averages one row
     a, b, c, d = F.relu(conv_bn(x, block.conv1)).chunk(4, dim=1)
     convolved = [
         F.relu(conv_bn(split, conv, stride=2))
@@ -67,9 +68,10 @@ def test_first_block_of_a_stage(network: nn.Module) -> None:
     torch.testing.assert_close(block(x), expected)
 
 
+@pytest.mark.usefixtures("float64")
 def test_first_block_of_the_first_stage_pools_nothing() -> None:
     block = narrow(stem_channels=6, freeze_at=0, out_features=STAGES).eval().res2[0]
-    x = torch.randn(1, 6, 5, 6)
+    x = torch.randn(1, 6, 5, 6, dtype=torch.float64)
     a, b, c, d = F.relu(conv_bn(x, block.conv1)).chunk(4, dim=1)
     convolved = [
         F.relu(conv_bn(split, conv)) for split, conv in zip((a, b, c), block.convs, strict=True)
@@ -80,7 +82,7 @@ def test_first_block_of_the_first_stage_pools_nothing() -> None:
 
 def test_other_blocks_add_each_output_to_the_next_split(network: nn.Module) -> None:
     block = network.res3[1]
-    x = torch.randn(1, 16, 5, 6)
+    x = torch.randn(1, 16, 5, 6, dtype=torch.float64)
     a, b, c, d = F.relu(conv_bn(x, block.conv1)).chunk(4, dim=1)
     first = F.relu(conv_bn(a, block.convs[0]))
     second = F.relu(conv_bn(b + first, block.convs[1]))
@@ -98,7 +100,7 @@ def test_names_sizes_and_channels_of_the_outputs(network: nn.Module) -> None:
         "res4": (16, 32),
         "res5": (32, 64),
     }
-    sizes = [tuple(x.shape[2:]) for x in network(torch.randn(1, 3, 72, 104)).values()]
+    sizes = [tuple(x.shape[2:]) for x in network(torch.randn(1, 3, 72, 104).double()).values()]
     assert sizes == [(18, 26), (18, 26), (9, 13), (5, 7), (3, 4)]
 
 

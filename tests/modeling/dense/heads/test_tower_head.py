@@ -11,6 +11,9 @@ from torch import Tensor
 from vfnet_d2.modeling.dense.heads.registry import HEAD_REGISTRY, DenseHead
 from vfnet_d2.modeling.dense.heads.tower_head import TowerHead
 
+# Convolutions and sums in another order: see conftest.py.
+pytestmark = pytest.mark.usefixtures("float64")
+
 CHANNELS, CLASSES = 32, 5
 
 

@@ -109,6 +109,7 @@ def test_other_biases_and_the_level_scalars_start_neutral() -> None:
     assert [s.scale.item() for s in (*head.box_scales, *head.refine_scales)] == [1] * 4
 
 
+@pytest.mark.usefixtures("float64")
 def test_the_refined_box_is_a_factor_of_the_initial() -> None:
     head = make_head()
     nn.init.zeros_(head.refine_pred.weight)
@@ -119,6 +120,7 @@ def test_the_refined_box_is_a_factor_of_the_initial() -> None:
     torch.testing.assert_close(refined, [factor * level for level in initial])
 
 
+@pytest.mark.usefixtures("float64")
 def test_each_level_has_its_own_scalars_and_shares_the_rest() -> None:
     head = make_head()
     with torch.no_grad():
@@ -129,6 +131,7 @@ def test_each_level_has_its_own_scalars_and_shares_the_rest() -> None:
     torch.testing.assert_close(initial[1], initial[0].square())
 
 
+@pytest.mark.usefixtures("float64")
 def test_the_star_spans_the_initial_box(monkeypatch: pytest.MonkeyPatch) -> None:
     head = make_head(anchor_scale=6.0)
     inputs = features()
@@ -196,6 +199,7 @@ def test_initial_boxes_train_their_own_branch_and_no_other() -> None:
     assert trained == {"box_tower", "box_conv", "box_pred", "box_scales"}
 
 
+@pytest.mark.usefixtures("float64")
 def test_both_branches_are_what_the_paper_draws() -> None:
     """Fig. 3, layer by layer, with the functional forms."""
     head = make_head(num_levels=1)

@@ -11,6 +11,9 @@ from torch.nn import functional as F
 from tests.helpers.head_outputs import maps_of
 from vfnet_d2.modeling.dense.heads.vfnet_head import VFNetHead
 
+# Convolutions and sums in another order: see conftest.py.
+pytestmark = pytest.mark.usefixtures("float64")
+
 
 def make_head(**options: Any) -> VFNetHead:
     defaults: dict[str, Any] = {
