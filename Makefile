@@ -53,7 +53,7 @@ lint: setup
 	$(BIN)/python -m mypy
 
 bench: setup
-	$(BIN)/python tools/benchmark.py $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.speed $(BENCH_ARGS)
 
 $(PACKAGES):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
