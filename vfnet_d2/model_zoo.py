@@ -17,6 +17,10 @@ from omegaconf import DictConfig
 from torch import nn
 
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
+from vfnet_d2.checkpoint.describe import HOW_TO_NAME_A_CONFIG
+from vfnet_d2.checkpoint.errors import CheckpointError
+from vfnet_d2.checkpoint.metadata import Metadata
+from vfnet_d2.checkpoint.trained import config_from_text, set_num_classes
 from vfnet_d2.config import add_vfnet_config
 from vfnet_d2.utils.old_targets import load_lazy_config
 
@@ -70,6 +74,34 @@ def get_config(name: str, *, suffix: str = ".yaml") -> CfgNode | DictConfig:
         return load_lazy_config(path)
     cfg = add_vfnet_config(get_cfg())
     cfg.merge_from_file(path)
+    return cfg
+
+
+def config_of(metadata: Metadata, weights: str | Path) -> CfgNode:
+    """Return the YAML config that a checkpoint holds or names, with its classes and input.
+
+    Args:
+        metadata: of the checkpoint.
+        weights: its file, for messages.
+
+    Raises:
+        CheckpointError: it holds none, and names none that is shipped.
+    """
+    if metadata.config is not None:
+        return config_from_text(metadata.config, weights)
+    shipped = [name for name in metadata.configs if name in available_configs()]
+    if not shipped:
+        raise CheckpointError(
+            f"{weights} is of {metadata.architecture}, of which no config is shipped here. Pass "
+            f"the config of its training: {HOW_TO_NAME_A_CONFIG}"
+        )
+    cfg = get_config(shipped[0])
+    convention = metadata.input_convention
+    cfg.INPUT.FORMAT = convention.input_format
+    cfg.MODEL.PIXEL_MEAN = list(convention.pixel_mean)
+    cfg.MODEL.PIXEL_STD = list(convention.pixel_std)
+    if metadata.num_classes is not None:
+        set_num_classes(cfg, metadata.num_classes)
     return cfg
 
 

@@ -8,7 +8,12 @@ from tests.helpers.checkpoints import METADATA, mmdet_shapes
 from vfnet_d2.checkpoint.convert.backbones import Shapes
 from vfnet_d2.checkpoint.convert.mmdet_keys import from_mmdet
 from vfnet_d2.checkpoint.errors import CheckpointError
-from vfnet_d2.checkpoint.fit import check_complete, check_converted, convention_warning
+from vfnet_d2.checkpoint.fit import (
+    ModelTraits,
+    check_complete,
+    check_converted,
+    convention_warning,
+)
 from vfnet_d2.checkpoint.metadata import PUBLISHED_INPUT, Metadata
 
 
@@ -37,14 +42,14 @@ def without(shapes: Shapes, part: str) -> dict[str, tuple[int, ...]]:
 
 
 def test_a_file_fits_its_own_model() -> None:
-    check_converted(OF_PLAIN, PLAIN, PLAIN, "x.pth", detector="VFNet")
+    check_converted(OF_PLAIN, PLAIN, PLAIN, "x.pth", traits=ModelTraits("VFNet"))
 
 
 @pytest.mark.parametrize("side", ["file", "model"])
 def test_counters_do_not_matter(side: str) -> None:
     fewer = without(PLAIN, "num_batches_tracked")
     file, model = (fewer, PLAIN) if side == "file" else (PLAIN, fewer)
-    check_converted(OF_PLAIN, file, model, "x.pth", detector="VFNet")
+    check_converted(OF_PLAIN, file, model, "x.pth", traits=ModelTraits("VFNet"))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +73,7 @@ def test_deformable_and_rigid_are_not_mixed(
     metadata: Metadata, file: Shapes, model: Shapes, expected: str
 ) -> None:
     with pytest.raises(CheckpointError) as error:
-        check_converted(metadata, file, model, "x.pth", detector="VFNet")
+        check_converted(metadata, file, model, "x.pth", traits=ModelTraits("VFNet"))
     assert str(error.value).startswith(expected)
     assert metadata.configs[0] in str(error.value)
     # 13 convolutions of stages 2 to 4 (4 + 6 + 3) and one of either tower, a weight and a bias each
@@ -79,12 +84,15 @@ def test_another_model_altogether() -> None:
     with pytest.raises(
         CheckpointError, match=r"the model is VFNet, of no shipped arch.*first head"
     ):
-        check_converted(OF_PLAIN, PLAIN, without(PLAIN, "refine_star"), "x.pth", detector="VFNet")
+        check_converted(
+            OF_PLAIN, PLAIN, without(PLAIN, "refine_star"), "x.pth", traits=ModelTraits("VFNet")
+        )
 
 
 def test_another_number_of_classes_names_both_and_the_way_out() -> None:
+    traits = ModelTraits("VFNet", {"head.cls_pred": 1}, "MODEL.ONE_STAGE.NUM_CLASSES")
     with pytest.raises(CheckpointError) as error:
-        check_converted(OF_PLAIN, PLAIN, of_classes(PLAIN, 5), "x.pth", detector="VFNet")
+        check_converted(OF_PLAIN, PLAIN, of_classes(PLAIN, 5), "x.pth", traits=traits)
     expected = [
         "x.pth has 80 classes, but the model has 5 (MODEL.ONE_STAGE.NUM_CLASSES",
         "tools/convert_checkpoint.py x.pth OUT.pth --drop-classifier",
@@ -99,7 +107,7 @@ def test_classes_are_counted_once_for_all_anchors_of_a_cell() -> None:
     name = "OneStageRetinaNet"
     metadata = METADATA._replace(architecture=f"{name}, of no shipped architecture", detector=name)
     with pytest.raises(CheckpointError, match="has 80 classes, but the model has 5 "):
-        check_converted(metadata, file, model, "x.pth", detector=name)
+        check_converted(metadata, file, model, "x.pth", traits=ModelTraits(name))
 
 
 def test_a_detector_without_a_key_table_of_another_number_of_classes() -> None:
@@ -109,23 +117,54 @@ def test_a_detector_without_a_key_table_of_another_number_of_classes() -> None:
         architecture="FCOSATSS, of no shipped architecture", detector="FCOSATSS"
     )
     with pytest.raises(CheckpointError, match="has 80 classes, but the model has 5 "):
-        check_converted(metadata, file, model, "x.pth", detector="FCOSATSS")
+        check_converted(metadata, file, model, "x.pth", traits=ModelTraits("FCOSATSS"))
+
+
+def test_the_layers_of_the_classifier_are_the_model_s() -> None:
+    # Two decoder layers with a classifier each, of three rows per class.
+    def shapes(number: int) -> dict[str, tuple[int, ...]]:
+        layers = {f"decoder.{i}.classes.weight": (3 * number, 8) for i in (0, 1)}
+        return {**layers, "decoder.norm.weight": (8,)}
+
+    layers = {"decoder.0.classes": 3, "decoder.1.classes": 3}
+    name = "Other, of no shipped architecture"
+    metadata = METADATA._replace(architecture=name, detector="Other")
+    traits = ModelTraits("Other", layers, "MODEL.OTHER.CLASSES")
+    with pytest.raises(CheckpointError, match=r"has 80 classes, .* 5 \(MODEL\.OTHER\.CLASSES"):
+        check_converted(metadata, shapes(80), shapes(5), "x.pth", traits=traits)
+    dropped = metadata._replace(classifier_dropped=True)
+    file = {"decoder.norm.weight": (8,)}
+    check_converted(dropped, file, shapes(5), "x.pth", traits=traits)
+    # Of a model that does not say them, they are the file's.
+    recorded = dropped._replace(classifiers=layers)
+    check_converted(recorded, file, shapes(5), "x.pth", traits=ModelTraits("Other"))
+
+
+def test_the_classifier_of_an_unknown_detector_is_not_guessed() -> None:
+    dropped = METADATA._replace(detector="Other", classifier_dropped=True)
+    file = without(PLAIN, "head.cls_pred.")
+    with pytest.raises(CheckpointError, match=r"x\.pth was .* neither the file nor .*, a Other"):
+        check_converted(dropped, file, PLAIN, "x.pth", traits=ModelTraits("Other"))
 
 
 def test_equal_tensors_of_another_detector_are_refused() -> None:
     metadata = METADATA._replace(architecture="fcos_atss_R_50", detector="FCOSATSS")
     with pytest.raises(CheckpointError, match=r"of fcos_atss_R_50, but .*All tensors fit, but"):
-        check_converted(metadata, PLAIN, PLAIN, "x.pth", detector="ATSS")
+        check_converted(metadata, PLAIN, PLAIN, "x.pth", traits=ModelTraits("ATSS"))
 
 
 def test_a_class_of_another_project_may_be_one_of_ours() -> None:
-    check_converted(OF_PLAIN, PLAIN, PLAIN, "x.pth", detector="VFNetWithMasks")
+    check_converted(OF_PLAIN, PLAIN, PLAIN, "x.pth", traits=ModelTraits("VFNetWithMasks"))
 
 
 def test_a_dropped_classifier_may_be_of_any_number_of_classes() -> None:
     dropped = OF_PLAIN._replace(classifier_dropped=True)
     check_converted(
-        dropped, without(PLAIN, "head.cls_pred."), of_classes(PLAIN, 5), "x.pth", detector="VFNet"
+        dropped,
+        without(PLAIN, "head.cls_pred."),
+        of_classes(PLAIN, 5),
+        "x.pth",
+        traits=ModelTraits("VFNet"),
     )
 
 
@@ -133,13 +172,13 @@ def test_without_its_classifier_a_file_must_fit_all_the_same() -> None:
     dropped = OF_PLAIN._replace(classifier_dropped=True)
     file = without(without(PLAIN, "head.cls_pred."), "head.box_pred")
     with pytest.raises(CheckpointError, match=r"as the model is, but does not fit it\. 2 tensors"):
-        check_converted(dropped, file, PLAIN, "x.pth", detector="VFNet")
+        check_converted(dropped, file, PLAIN, "x.pth", traits=ModelTraits("VFNet"))
 
 
 def test_a_shape_that_differs_is_shown() -> None:
     model = {**PLAIN, "head.box_pred.bias": (5,)}
     with pytest.raises(CheckpointError, match=r"of shape \(4,\) in the file and \(5,\) in the mod"):
-        check_converted(OF_PLAIN, PLAIN, model, "x.pth", detector="VFNet")
+        check_converted(OF_PLAIN, PLAIN, model, "x.pth", traits=ModelTraits("VFNet"))
 
 
 class Prepared(nn.Module):

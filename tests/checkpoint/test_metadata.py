@@ -50,6 +50,20 @@ def test_what_another_version_wrote_is_refused(values: object) -> None:
         Metadata.from_dict(values, "a.pth")
 
 
+def test_a_file_of_the_first_schema_is_read() -> None:
+    values = METADATA.as_dict()
+    for key in ("schema_version", "lazy_config", "num_classes_key", "classifiers"):
+        del values[key]
+    assert Metadata.from_dict(values, "a.pth") == METADATA
+
+
+def test_a_newer_schema_is_refused_by_its_number() -> None:
+    values = {**METADATA.as_dict(), "schema_version": 3, "something": "new"}
+    expected = r"a\.pth is of schema version 3, and this vfnet_d2 reads versions up to 2.*Update"
+    with pytest.raises(CheckpointError, match=expected):
+        Metadata.from_dict(values, "a.pth")
+
+
 def test_the_published_convention() -> None:
     assert PUBLISHED_INPUT[:3] == ("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tests.helpers.small_model import small_config, small_model
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.metadata import ENTRY
-from vfnet_d2.checkpoint.new_classes import FineTuneCheckpointer, classifier_of
+from vfnet_d2.checkpoint.new_classes import FineTuneCheckpointer
 from vfnet_d2.checkpoint.trained import trained_metadata
 
 NAMES = ["a", "b", "c", "d", "e"]
@@ -97,6 +97,18 @@ def test_weights_of_another_project_are_refused(tmp_path: Path) -> None:
         start(str(tmp_path / "a.pth"), NAMES)
 
 
-def test_the_classifier_is_a_layer_of_the_model(source: nn.Module) -> None:
-    layer = source.get_submodule(classifier_of(source))
-    assert layer.weight.shape[0] == source.num_classes
+def test_every_layer_of_the_classifier_starts_afresh(
+    source: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if a detector predicted classes in two places, here boxes in the second.
+    def classifiers(self: nn.Module) -> dict[str, int]:
+        return {"head.cls_pred": 1, "head.box_pred": 1}
+
+    monkeypatch.setattr(type(source), "classifiers", classifiers)
+    _, after = start(save(source, tmp_path / "a.pth", NAMES), NAMES[::-1])
+    assert loaded(after, source) == ["head.box_pred.bias", "head.box_pred.weight", *CLASSIFIER]
+
+
+def test_a_model_that_does_not_tell_its_classifier_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="class Linear, which does not say which of its la"):
+        FineTuneCheckpointer(nn.Linear(1, 1), "", class_names=NAMES)

@@ -15,6 +15,7 @@ from vfnet_d2.checkpoint.trained import (
     SavedMetadata,
     config_from_text,
     config_text,
+    set_num_classes,
     trained_metadata,
 )
 
@@ -34,10 +35,24 @@ def test_says_classes_and_input_convention(metadata: Metadata) -> None:
     assert convention.pixel_std == pytest.approx((58.395, 57.12, 57.375))
 
 
+def test_says_what_depends_on_the_classes(metadata: Metadata) -> None:
+    assert metadata.classifiers == {"head.cls_pred": 1}
+    assert metadata.num_classes_key == "MODEL.ONE_STAGE.NUM_CLASSES"
+
+
+def test_the_number_of_classes_goes_where_the_detector_reads_it() -> None:
+    cfg = quick_config()
+    set_num_classes(cfg, 7)
+    assert cfg.MODEL.ONE_STAGE.NUM_CLASSES == 7
+    cfg.MODEL.META_ARCHITECTURE = "GeneralizedRCNN"
+    with pytest.raises(CheckpointError, match="GeneralizedRCNN, which does not say which key"):
+        set_num_classes(cfg, 7)
+
+
 def test_the_config_survives_where_predictions_need_it(metadata: Metadata) -> None:
     found = config_from_text(metadata.config or "", "a.pth")
     expected = quick_config()
-    for section in ("MODEL", "INPUT", "TEST"):
+    for section in ("MODEL", "INPUT", "TEST", "SOLVER"):
         for node in (found, expected):
             node.MODEL.WEIGHTS = node.MODEL.DEVICE = ""
         assert yaml.safe_load(found[section].dump()) == yaml.safe_load(expected[section].dump())
@@ -48,7 +63,7 @@ def test_the_config_names_no_paths() -> None:
     cfg.DATASETS.TRAIN = ("secret",)
     text = config_text(cfg)
     assert "secret" not in text
-    assert yaml.safe_load(text).keys() == {"MODEL", "INPUT", "TEST"}
+    assert yaml.safe_load(text).keys() == {"MODEL", "INPUT", "TEST", "SOLVER"}
 
 
 def test_saved_with_every_checkpoint_and_kept_by_strip(metadata: Metadata, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Tests of vfnet_d2.finetune.config."""
 
+import logging
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from tests.helpers.checkpoints import METADATA, save_mmdet, thin_state
 from tests.helpers.quick_model import LAZY, YAML, quick_config
@@ -41,37 +43,43 @@ def test_a_converted_checkpoint_names_its_config(tmp_path: Path) -> None:
     assert weights == cfg.MODEL.WEIGHTS
 
 
-@pytest.mark.parametrize(
-    ("configs", "optimizer"),
-    [([], "AdamW"), (["quick/vfnet_shapes"], "AdamW"), (["vfnet_R_50_1x"], "SGD")],
-)
-def test_the_checkpoint_of_a_training_holds_its_config(
-    configs: list[str], optimizer: str, tmp_path: Path
-) -> None:
-    metadata = METADATA._replace(
-        configs=configs, config=config_text(quick_config("INPUT.MIN_SIZE_TEST", 192))
-    )
-    cfg = starting_config(weights=save(tmp_path / "a.pth", metadata))
-    assert (cfg.INPUT.MIN_SIZE_TEST, cfg.MODEL.RESNETS.DEPTH) == (192, 18)
-    assert optimizer == cfg.SOLVER.OPTIMIZER
+def test_the_checkpoint_of_a_training_holds_its_config(tmp_path: Path) -> None:
+    # Also its solver, whatever the shipped configs say that it names.
+    cfg = quick_config("INPUT.MIN_SIZE_TEST", 192, "SOLVER.BASE_LR", 0.125)
+    metadata = METADATA._replace(configs=["vfnet_R_50_1x"], config=config_text(cfg))
+    found = starting_config(weights=save(tmp_path / "a.pth", metadata))
+    assert (found.INPUT.MIN_SIZE_TEST, found.MODEL.RESNETS.DEPTH) == (192, 18)
+    assert (found.SOLVER.OPTIMIZER, found.SOLVER.BASE_LR) == ("AdamW", 0.125)
+
+
+def test_mixed_precision_is_not_the_checkpoint_s(tmp_path: Path) -> None:
+    metadata = METADATA._replace(config=config_text(quick_config("SOLVER.AMP.ENABLED", True)))
+    assert not starting_config(weights=save(tmp_path / "a.pth", metadata)).SOLVER.AMP.ENABLED
+
+
+def without_solver(text: str) -> str:
+    """What version 0.1.0 recorded of a config."""
+    return yaml.safe_dump({k: v for k, v in yaml.safe_load(text).items() if k != "SOLVER"})
 
 
 @pytest.mark.parametrize(
-    ("changed", "solver"),
+    ("configs", "solver", "told"),
     [
-        # Other classes, weights and images leave the model as it is.
-        (["MODEL.ONE_STAGE.NUM_CLASSES", 9, "MODEL.WEIGHTS", "b.pth"], "quick/vfnet_shapes"),
-        (["INPUT.MIN_SIZE_TRAIN", (320,)], "quick/vfnet_shapes"),
-        # A model that no shipped config has.
-        (["MODEL.FPN.OUT_CHANNELS", 32], "vfnet_R_50_1x"),
+        (["quick/gone", "quick/vfnet_shapes"], "quick/vfnet_shapes", False),
+        (["quick/gone"], "vfnet_R_50_1x", True),
+        ([], "vfnet_R_50_1x", True),
     ],
 )
-def test_a_checkpoint_is_trained_as_the_config_of_the_same_model(
-    changed: list, solver: str, tmp_path: Path
+def test_without_a_recorded_solver_it_is_a_shipped_config_s(
+    configs: list[str], solver: str, told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    metadata = METADATA._replace(configs=[], config=config_text(quick_config(*changed)))
-    found = starting_config(weights=save(tmp_path / "a.pth", metadata))
+    text = without_solver(config_text(quick_config()))
+    weights = save(tmp_path / "a.pth", METADATA._replace(configs=configs, config=text))
+    with caplog.at_level(logging.WARNING, logger="vfnet_d2"):
+        found = starting_config(weights=weights)
     assert starting_config(config=solver).SOLVER == found.SOLVER
+    line = f"{weights} does not say how it was trained: optimizer and learning rate are those of "
+    assert [line + solver in message for message in caplog.messages] == [True] * told
 
 
 @pytest.mark.parametrize(

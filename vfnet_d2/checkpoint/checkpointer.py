@@ -11,6 +11,7 @@ from vfnet_d2.checkpoint.convert.pairs import COUNTER, MMDET
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.files import contents_of, read_file
 from vfnet_d2.checkpoint.fit import (
+    ModelTraits,
     check_complete,
     check_converted,
     check_matches,
@@ -130,9 +131,9 @@ class CheckedCheckpointer(DetectionCheckpointer):
             check_backbone(imagenet, shapes, path)
         elif ENTRY in checkpoint:
             metadata = Metadata.from_dict(checkpoint[ENTRY], path)
-            detector = type(self.model).__name__
             found_shapes = shapes_of(checkpoint["model"])
-            check_converted(metadata, found_shapes, shapes, path, detector=detector)
+            traits = ModelTraits.of(self.model)
+            check_converted(metadata, found_shapes, shapes, path, traits=traits)
         found = list(checkpoint["model"])
         incompatible = super()._load_model(checkpoint)
         mismatched = [name for name, *_ in incompatible.incorrect_shapes]

@@ -1,7 +1,7 @@
 """Whether a checkpoint fits a model: converted files entirely, others at least in part."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -11,8 +11,8 @@ from vfnet_d2.checkpoint.convert.mmdet_keys import DETECTORS, LOOKALIKES, keys_o
 from vfnet_d2.checkpoint.convert.pairs import COUNTER
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.metadata import InputConvention, Metadata
+from vfnet_d2.modeling.detector import Detector
 
-CLASSES_KEYS = "MODEL.ONE_STAGE.NUM_CLASSES (YAML) or model.num_classes (LazyConfig)"
 INPUT_KEYS = (
     "INPUT.FORMAT, MODEL.PIXEL_MEAN and MODEL.PIXEL_STD (YAML), or model.input_format, "
     "model.pixel_mean and model.pixel_std and the mappers' image_format (LazyConfig)"
@@ -39,8 +39,42 @@ def check_matches(model: nn.Module, found: list[str], incompatible: Any) -> None
         )
 
 
+class ModelTraits(NamedTuple):
+    """What a model says about itself, for comparison with a file.
+
+    Attributes:
+        detector: its meta-architecture.
+        classifiers: see :class:`~vfnet_d2.modeling.detector.Detector`; None where it says none.
+        num_classes_key: likewise.
+    """
+
+    detector: str
+    classifiers: Mapping[str, int] | None = None
+    num_classes_key: str | None = None
+
+    @classmethod
+    def of(cls, model: nn.Module) -> "ModelTraits":
+        """Return what a model says, which is little unless it is a Detector."""
+        if not isinstance(model, Detector):
+            return cls(type(model).__name__)
+        return cls(type(model).__name__, model.classifiers(), model.num_classes_key)
+
+
+def classifiers_of(metadata: Metadata, model: ModelTraits) -> Mapping[str, int]:
+    """Return the layers whose shapes depend on the classes; none where nobody says.
+
+    The model knows best, then the file; files of old versions are looked up in the key tables.
+    """
+    if model.classifiers is not None:
+        return model.classifiers
+    if metadata.classifiers is not None:
+        return metadata.classifiers
+    keys = keys_of(metadata.detector)
+    return {} if keys is None else {keys.our_classifier: keys.anchors}
+
+
 def check_converted(
-    metadata: Metadata, file: Shapes, model: Shapes, path: str, *, detector: str
+    metadata: Metadata, file: Shapes, model: Shapes, path: str, *, traits: ModelTraits
 ) -> None:
     """Raise CheckpointError unless a converted file fits the model in every tensor.
 
@@ -49,12 +83,19 @@ def check_converted(
         file: shapes of its tensors, by name.
         model: shapes of the model's tensors, by name.
         path: of the file.
-        detector: the model's meta-architecture.
+        traits: of the model.
     """
     file, model = _counted(file), _counted(model)
+    detector, classifiers = traits.detector, classifiers_of(metadata, traits)
     if metadata.classifier_dropped:
-        layer = keys_of(metadata.detector).our_classifier
-        model = {name: shape for name, shape in model.items() if not name.startswith(f"{layer}.")}
+        if not classifiers:
+            raise CheckpointError(
+                f"{path} was written without its classifier, but neither the file nor the model, "
+                f"a {detector}, says which layers that is. Give {detector} classifiers(), as "
+                "vfnet_d2.modeling.detector describes, or convert the file again with its "
+                "classifier"
+            )
+        model = {name: shape for name, shape in model.items() if not _is_in(name, classifiers)}
     wrong = sorted(name for name in file.keys() | model.keys() if file.get(name) != model.get(name))
     # Classes of other projects are not known here; they may be made from one of ours.
     known = DETECTORS.keys() | LOOKALIKES.keys()
@@ -68,16 +109,15 @@ def check_converted(
             f"{path} is a checkpoint of {theirs}, but the model is {ours}. "
             f"Use a config of the checkpoint's architecture ({configs}) or another checkpoint"
         )
-    elif _only_classes(metadata, wrong):
-        keys = keys_of(metadata.detector)
-        has, wants = (
-            rows(shapes, f"{keys.our_classifier}.weight") // keys.anchors
-            for shapes in (file, model)
-        )
+    elif all(_is_in(name, classifiers) for name in wrong):
+        layer, times = next(iter(classifiers.items()))
+        has, wants = (rows(shapes, f"{layer}.weight") // times for shapes in (file, model))
+        key = traits.num_classes_key or "its number of classes"
         reason = (
-            f"{path} has {has} classes, but the model has {wants} ({CLASSES_KEYS}). To fine-tune "
-            "with other classes, use `vfnet train`, or leave its classifier out, which then starts "
-            f"afresh: tools/convert_checkpoint.py {path} OUT.pth --drop-classifier"
+            f"{path} has {has} classes, but the model has {wants} ({key} (YAML) or "
+            "model.num_classes (LazyConfig)). To fine-tune with other classes, use `vfnet train`, "
+            "or leave its classifier out, which then starts afresh: tools/convert_checkpoint.py "
+            f"{path} OUT.pth --drop-classifier"
         )
     else:
         reason = f"{path} is a checkpoint of {theirs}, as the model is, but does not fit it"
@@ -99,9 +139,8 @@ def _counted(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     return {n: tuple(shape) for n, shape in shapes.items() if not n.endswith(COUNTER)}
 
 
-def _only_classes(metadata: Metadata, wrong: list[str]) -> bool:
-    layer = keys_of(metadata.detector).our_classifier
-    return set(wrong) == {f"{layer}.weight", f"{layer}.bias"}
+def _is_in(name: str, layers: Iterable[str]) -> bool:
+    return any(name.startswith(f"{layer}.") for layer in layers)
 
 
 def convention_warning(metadata: Metadata, model: nn.Module, path: str) -> str | None:

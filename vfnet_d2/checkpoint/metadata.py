@@ -8,6 +8,9 @@ from vfnet_d2.checkpoint.errors import CheckpointError
 
 # Entry of a .pth file's dict, and of a .safetensors file's header.
 ENTRY = "vfnet_d2"
+# Grows when the entry itself changes. 1, which did not say so: no classifiers, no key of the
+# classes, no LazyConfig, and a config without its solver.
+SCHEMA_VERSION = 2
 # Grows when the same source would be converted to something else.
 CONVERTER_VERSION = 1
 
@@ -65,7 +68,12 @@ class Metadata(NamedTuple):
         source_sha256: of this file.
         input_convention: see there.
         converter_version: see :data:`CONVERTER_VERSION`.
-        config: text of the YAML config of the training, as far as prediction needs it, or None.
+        config: text of the YAML config of the training, MODEL, INPUT, TEST and SOLVER of it; or
+            None.
+        lazy_config: YAML text of the LazyConfig of the training, as far as prediction needs it;
+            or None.
+        num_classes_key: see :class:`~vfnet_d2.modeling.detector.Detector`; None in old files.
+        classifiers: of the detector: names of its layers and rows per class; None in old files.
     """
 
     architecture: str
@@ -79,11 +87,15 @@ class Metadata(NamedTuple):
     input_convention: InputConvention
     converter_version: int = CONVERTER_VERSION
     config: str | None = None
+    lazy_config: str | None = None
+    num_classes_key: str | None = None
+    classifiers: dict[str, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, which JSON and ``torch.load(weights_only=True)`` can hold."""
         convention = self.input_convention
         return {
+            "schema_version": SCHEMA_VERSION,
             **self._asdict(),
             "input_convention": {
                 **convention._asdict(),
@@ -101,17 +113,27 @@ class Metadata(NamedTuple):
             path: of the file it is from, for the message.
 
         Raises:
-            CheckpointError: something is missing or not known.
+            CheckpointError: something is missing or not known, or a newer version wrote it.
         """
         try:
+            values = dict(values)
+            version = values.pop("schema_version", 1)
+            if version > SCHEMA_VERSION:
+                raise CheckpointError(
+                    f"the entry {ENTRY!r} of {path} is of schema version {version}, and this "
+                    f"vfnet_d2 reads versions up to {SCHEMA_VERSION}: it was written by a newer "
+                    "one. Update vfnet_d2"
+                )
             convention = dict(values["input_convention"])
             for key in ("pixel_mean", "pixel_std"):
                 convention[key] = tuple(float(x) for x in convention[key])
             return cls(**{**values, "input_convention": InputConvention(**convention)})
+        except CheckpointError:
+            raise
         except (TypeError, KeyError, ValueError) as error:
             raise CheckpointError(
                 f"the entry {ENTRY!r} of {path} cannot be understood ({error}); was it written by "
-                f"another version? This one writes version {CONVERTER_VERSION}: convert the source "
+                f"another version? This one writes version {SCHEMA_VERSION}: convert the source "
                 "again"
             ) from error
 

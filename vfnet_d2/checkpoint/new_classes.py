@@ -7,9 +7,10 @@ from typing import Any
 from torch import nn
 
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
-from vfnet_d2.checkpoint.convert.mmdet_keys import keys_of
 from vfnet_d2.checkpoint.convert.pairs import COUNTER
+from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
+from vfnet_d2.modeling.detector import Detector
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +25,24 @@ class FineTuneCheckpointer(CheckedCheckpointer):
         save_dir: output folder of the training.
         class_names: K names, in the order of the model's outputs.
         checkpointables: see Detectron2.
+
+    Raises:
+        CheckpointError: the model does not say which of its layers depend on the classes.
     """
 
     def __init__(
         self, model: nn.Module, save_dir: str, *, class_names: Sequence[str], **checkpointables: Any
     ) -> None:
         super().__init__(model, save_dir, **checkpointables)
+        # Without the wrapper of a distributed training.
+        detector = self.model
+        if not isinstance(detector, Detector):
+            raise CheckpointError(
+                f"the model is of class {type(detector).__name__}, which does not say which of "
+                "its layers depend on the classes: fine-tuning needs a detector of "
+                "vfnet_d2.modeling.detector's protocol"
+            )
+        self._classifiers = detector.classifiers()
         self._class_names = list(class_names)
         self._starting_path: str | None = None
 
@@ -58,11 +71,10 @@ class FineTuneCheckpointer(CheckedCheckpointer):
         path = self._starting_path
         if path is None:
             return super()._load_model(checkpoint)
-        layer = classifier_of(self.model)
-        reason = self._reason_to_drop(checkpoint, layer, path)
+        reason = self._reason_to_drop(checkpoint, path)
         if reason:
-            names = [name for name in checkpoint["model"] if name.startswith(f"{layer}.")]
-            for name in names:
+            layers = tuple(f"{layer}." for layer in self._classifiers)
+            for name in [name for name in checkpoint["model"] if name.startswith(layers)]:
                 del checkpoint["model"][name]
             if ENTRY in checkpoint:
                 checkpoint[ENTRY] = {**checkpoint[ENTRY], "classifier_dropped": True}
@@ -75,22 +87,29 @@ class FineTuneCheckpointer(CheckedCheckpointer):
             total - len(fresh),
             total,
             f"; these start afresh: {_listed(fresh)}" if fresh else "",
-            f". The classifier, {layer}, does because {reason}" if reason else "",
+            f". The classifier, {_listed(list(self._classifiers))}, does because {reason}"
+            if reason
+            else "",
         )
         # That line has told it.
         incompatible.missing_keys.clear()
         return incompatible
 
-    def _reason_to_drop(self, checkpoint: Any, layer: str, path: str) -> str:
+    def _reason_to_drop(self, checkpoint: Any, path: str) -> str:
         """Why a file's classifier is not that of the model's classes, or ""."""
-        weight = checkpoint["model"].get(f"{layer}.weight")
-        if weight is None:
+        rows = {
+            layer: len(checkpoint["model"][f"{layer}.weight"])
+            for layer in self._classifiers
+            if f"{layer}.weight" in checkpoint["model"]
+        }
+        if not rows:
             return ""
         ours = self._class_names
         theirs = _names_in(checkpoint, path)
         if theirs is not None and theirs != ours:
             return f"the file's classes are {_listed(theirs)}, and the data's {_listed(ours)}"
-        number = len(weight) // keys_of(type(self.model).__name__).anchors
+        layer = next(iter(rows))
+        number = rows[layer] // self._classifiers[layer]
         if theirs is None and number != len(ours):
             return f"the file has {number} classes, and the data {len(ours)}"
         if theirs is None:
@@ -101,11 +120,6 @@ class FineTuneCheckpointer(CheckedCheckpointer):
                 _listed(ours),
             )
         return ""
-
-
-def classifier_of(model: nn.Module) -> str:
-    """Name of the layer of a model whose shape depends on the classes."""
-    return keys_of(type(model).__name__).our_classifier
 
 
 def _names_in(checkpoint: Any, path: str) -> list[str] | None:

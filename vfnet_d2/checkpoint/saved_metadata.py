@@ -8,7 +8,7 @@ from detectron2.data import MetadataCatalog
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
 from vfnet_d2.checkpoint.trained import SavedMetadata, trained_metadata
-from vfnet_d2.modeling.dense.one_stage import OneStageDetector
+from vfnet_d2.modeling.detector import Detector
 
 
 def save_metadata(
@@ -22,10 +22,11 @@ def save_metadata(
         cfg: the YAML config of the training, if there is one.
 
     Returns:
-        what is written; None for models that are not of this project, which get nothing.
+        what is written; None for models that are no
+        :class:`~vfnet_d2.modeling.detector.Detector`, which get nothing.
     """
     model = checkpointer.model
-    if not isinstance(model, OneStageDetector):
+    if not isinstance(model, Detector):
         return None
     names: Sequence[str] = MetadataCatalog.get(dataset_names[0]).get("thing_classes") or []
     if len(names) != model.num_classes:

@@ -7,20 +7,23 @@ Add it to the checkpointer of the training, and every file that it saves has it:
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import META_ARCH_REGISTRY
+from torch import nn
 
 from vfnet_d2.checkpoint.convert.architecture import model_name, shapes_of
 from vfnet_d2.checkpoint.convert.shipped import configs_for
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.metadata import ENTRY, InputConvention, Metadata
 from vfnet_d2.config import add_vfnet_config
-from vfnet_d2.modeling.dense.one_stage import OneStageDetector
+from vfnet_d2.modeling.detector import Detector, is_detector_class
 
-# What a prediction depends on. Names of datasets and paths of the training are nobody's business.
-_SECTIONS = ("MODEL", "INPUT", "TEST")
+# What a prediction or another training depends on. Names of datasets and paths are nobody's
+# business.
+_SECTIONS = ("MODEL", "INPUT", "TEST", "SOLVER")
 _OF_THE_RUN = ("WEIGHTS", "DEVICE")
 # What yaml and yacs raise depends on what they meet first.
 _NOT_UNDERSTOOD = (
@@ -49,7 +52,7 @@ class SavedMetadata:
 
 
 def trained_metadata(
-    model: OneStageDetector, *, class_names: Sequence[str], cfg: CfgNode | None = None
+    model: Detector, *, class_names: Sequence[str], cfg: CfgNode | None = None
 ) -> Metadata:
     """Return what a training should write into its checkpoints.
 
@@ -68,7 +71,7 @@ def trained_metadata(
             "classes"
         )
     detector = type(model).__name__
-    name = model_name(shapes_of(model.state_dict()), detector)
+    name = model_name(shapes_of(cast(nn.Module, model).state_dict()), detector)
     return Metadata(
         architecture=name,
         detector=detector,
@@ -85,11 +88,13 @@ def trained_metadata(
             "the training's config",
         ),
         config=None if cfg is None else config_text(cfg),
+        num_classes_key=model.num_classes_key,
+        classifiers=dict(model.classifiers()),
     )
 
 
 def config_text(cfg: CfgNode) -> str:
-    """Return the YAML text of what a prediction depends on."""
+    """Return the YAML text of what a prediction or another training depends on."""
     chosen = CfgNode({name: cfg[name].clone() for name in _SECTIONS})
     for key in _OF_THE_RUN:
         del chosen.MODEL[key]
@@ -115,3 +120,23 @@ def config_from_text(text: str, path: object) -> CfgNode:
             f"version? Pass the config of its training yourself. It is in the entry {ENTRY!r}"
         ) from error
     return cfg
+
+
+def has_solver(text: str) -> bool:
+    """Return whether :func:`config_text`'s result tells the solver; that of version 1 does not."""
+    return "SOLVER" in yaml.safe_load(text)
+
+
+def set_num_classes(cfg: CfgNode, number: int) -> None:
+    """Write a number of classes where the config's detector reads it.
+
+    Raises:
+        CheckpointError: the architecture is no detector of this project.
+    """
+    cls = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+    if not is_detector_class(cls):
+        raise CheckpointError(
+            f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which does not say which "
+            "key of the config sets its number of classes"
+        )
+    cfg.merge_from_list([cls.num_classes_key, number])

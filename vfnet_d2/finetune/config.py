@@ -1,19 +1,22 @@
 """The config that a fine-tuning starts from: a file's, a name's, or the checkpoint's own."""
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
 from detectron2.config import CfgNode, get_cfg
 
+from vfnet_d2.checkpoint.describe import read_metadata, without_config
 from vfnet_d2.checkpoint.errors import CheckpointError
+from vfnet_d2.checkpoint.trained import has_solver
 from vfnet_d2.config import add_vfnet_config
-from vfnet_d2.inference.loading import config_of, read_metadata, without_config
-from vfnet_d2.model_zoo import available_configs, get_config
+from vfnet_d2.model_zoo import available_configs, config_of, get_config
 from vfnet_d2.training.from_yaml import check_architecture
 
-# Whose optimizer and learning rate a checkpoint gets whose model is of no shipped config.
+logger = logging.getLogger(__name__)
+
+# Whose optimizer and learning rate a checkpoint gets that tells none.
 USUAL_SOLVER = "vfnet_R_50_1x"
 # yacs raises these for unknown keys and for values of another type.
 _REFUSED = (KeyError, AssertionError, ValueError, SyntaxError)
@@ -66,8 +69,8 @@ def _named_config(config: str) -> CfgNode:
 def config_of_checkpoint(weights: str) -> CfgNode:
     """Return the config that a checkpoint tells.
 
-    A checkpoint of a training tells model, input and test settings. Its optimizer is that of the
-    shipped config of the same architecture or the same model, else that of USUAL_SOLVER.
+    Its optimizer and learning rate are those of its own training, if it records them. Of files
+    that do not, it is that of the shipped config they name, else of USUAL_SOLVER, which is said.
 
     Args:
         weights: a file.
@@ -79,28 +82,22 @@ def config_of_checkpoint(weights: str) -> CfgNode:
     if metadata is None:
         raise CheckpointError(without_config(weights, state))
     cfg = config_of(metadata, weights)
-    if metadata.config is not None:
-        cfg.SOLVER = get_config(next(iter(metadata.configs), None) or _same_model(cfg)).SOLVER
+    if metadata.config is None:
+        return cfg
+    if has_solver(metadata.config):
+        # Whether to compute in mixed precision is a question of the machine.
+        cfg.SOLVER.AMP.ENABLED = False
+    else:
+        named = next((name for name in metadata.configs if name in available_configs()), None)
+        cfg.SOLVER = get_config(named or USUAL_SOLVER).SOLVER
+        if named is None:
+            logger.warning(
+                "%s does not say how it was trained: optimizer and learning rate are those of %s. "
+                "Name another config with --config-file, or set SOLVER keys with --opts",
+                weights,
+                USUAL_SOLVER,
+            )
     return cfg
-
-
-def _same_model(cfg: CfgNode) -> str:
-    """Name of the first shipped config of a model, else USUAL_SOLVER.
-
-    A model that was trained from scratch by one optimizer learns badly by the rates of another.
-    """
-    model = _model_alone(cfg)
-    return next(
-        (name for name in available_configs() if _model_alone(get_config(name)) == model),
-        USUAL_SOLVER,
-    )
-
-
-def _model_alone(cfg: CfgNode) -> Any:
-    """The model as read from YAML, which knows no tuples, without what differs between runs."""
-    model = cfg.MODEL.clone()
-    del model["WEIGHTS"], model["DEVICE"], model.ONE_STAGE["NUM_CLASSES"]
-    return yaml.safe_load(model.dump())
 
 
 def merge_options(cfg: CfgNode, opts: Sequence[str]) -> dict[str, Any]:

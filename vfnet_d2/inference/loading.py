@@ -8,18 +8,13 @@ from typing import Any, NamedTuple
 from detectron2.config import CfgNode, LazyConfig, get_cfg, instantiate
 from detectron2.data import DatasetMapper, MetadataCatalog
 from detectron2.modeling import build_model
-from torch import Tensor, nn
+from torch import nn
 
-from vfnet_d2.checkpoint.checkpointer import DETECTRON2_SUFFIXES, CheckedCheckpointer
-from vfnet_d2.checkpoint.convert.architecture import architecture_of, naming, shapes_of
-from vfnet_d2.checkpoint.convert.pairs import MMDET
-from vfnet_d2.checkpoint.convert.shipped import configs_for
+from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
+from vfnet_d2.checkpoint.describe import read_metadata, without_config
 from vfnet_d2.checkpoint.errors import CheckpointError
-from vfnet_d2.checkpoint.files import contents_of, read_file
-from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
-from vfnet_d2.checkpoint.trained import config_from_text
 from vfnet_d2.config import add_vfnet_config
-from vfnet_d2.model_zoo import available_configs, config_file, get_config
+from vfnet_d2.model_zoo import config_file, config_of
 from vfnet_d2.shapes.config import SHAPES_CLASSES
 from vfnet_d2.shapes.dataset import SHAPES_SPLITS
 from vfnet_d2.utils.old_targets import load_lazy_config
@@ -120,73 +115,8 @@ def model_of_checkpoint(
     return trained
 
 
-def read_metadata(weights: str | Path) -> tuple[Metadata | None, dict[str, Tensor]]:
-    """Read what a checkpoint says about itself, and its tensors; of Detectron2's files nothing.
-
-    Raises:
-        FileNotFoundError: no such file.
-        CheckpointError: it cannot be read, or is of mmdet.
-    """
-    if str(weights).endswith(DETECTRON2_SUFFIXES):
-        return None, {}
-    contents = contents_of(read_file(weights), weights)
-    if naming(shapes_of(contents.state)) == MMDET:
-        raise CheckpointError(
-            f"{weights} is a checkpoint of mmdet. Convert it once, then use the result: "
-            f"tools/convert_checkpoint.py {weights} OUT.pth"
-        )
-    entry = contents.rest.get(ENTRY)
-    return None if entry is None else Metadata.from_dict(entry, weights), contents.state
-
-
 def _named(config: str, device: str) -> tuple[str, list[str]]:
     """Path of a config file or of a config of the model zoo, and the overrides of the device."""
     path = config if config.endswith((".py", ".yaml", ".yml")) else config_file(config)
     key = ["train.device={}"] if path.endswith(".py") else ["MODEL.DEVICE", "{}"]
     return path, [part.format(device) for part in key]
-
-
-def config_of(metadata: Metadata, weights: str | Path) -> CfgNode:
-    """Return the config that a checkpoint names or holds, with its classes and input convention.
-
-    Args:
-        metadata: of the checkpoint.
-        weights: its file, for messages.
-
-    Raises:
-        CheckpointError: it names none that is shipped.
-    """
-    if metadata.config is not None:
-        return config_from_text(metadata.config, weights)
-    shipped = [name for name in metadata.configs if name in available_configs()]
-    if not shipped:
-        raise CheckpointError(
-            f"{weights} is of {metadata.architecture}, of which no config is shipped here. Pass "
-            f"the config of its training: {_HOW}"
-        )
-    cfg = get_config(shipped[0])
-    convention = metadata.input_convention
-    cfg.INPUT.FORMAT = convention.input_format
-    cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = (
-        list(convention.pixel_mean),
-        list(convention.pixel_std),
-    )
-    if metadata.num_classes is not None:
-        cfg.MODEL.ONE_STAGE.NUM_CLASSES = metadata.num_classes
-    return cfg
-
-
-_HOW = "Predictor(weights, config=FILE_OR_NAME), or --config-file FILE_OR_NAME"
-
-
-def without_config(weights: str | Path, state: dict[str, Any]) -> str:
-    """Say which config to pass for a checkpoint that says nothing about itself."""
-    try:
-        fitting = configs_for(architecture_of(shapes_of(state)).name)
-    except CheckpointError:
-        fitting = []
-    found = f" Its tensors fit these shipped ones: {', '.join(fitting)}." if fitting else ""
-    return (
-        f"{weights} does not say which config it belongs to. Pass the one it was trained with, as "
-        f"a file or a name such as quick/vfnet_shapes: {_HOW}.{found}"
-    )

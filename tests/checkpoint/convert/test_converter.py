@@ -68,6 +68,10 @@ def test_what_the_file_says_about_itself(
         "classifier_dropped": False,
         "class_names": list(CLASSES),
         "config": None,
+        "lazy_config": None,
+        "num_classes_key": None,
+        "classifiers": {"head.cls_pred": 1},
+        "schema_version": 2,
         "source_file": "in.pth",
         "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
         "input_convention": {

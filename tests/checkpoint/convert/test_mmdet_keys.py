@@ -5,7 +5,7 @@ from torch import nn
 
 from tests.helpers.checkpoints import ARCHITECTURES, mmdet_shapes
 from tests.helpers.reference import Reference
-from vfnet_d2.checkpoint.convert.mmdet_keys import from_mmdet
+from vfnet_d2.checkpoint.convert.mmdet_keys import from_mmdet, keys_of
 
 
 def test_every_entry_of_the_reference_has_our_name_and_shape(
@@ -66,3 +66,11 @@ def test_res2net_counts_its_shortcut_from_the_average_pooling(res2net: bool, our
 def test_a_name_of_another_network_is_refused(name: str) -> None:
     with pytest.raises(KeyError, match=f"{name!r} is not the name of a parameter of mmdet's VFNet"):
         from_mmdet(name)
+
+
+def test_an_unknown_detector_has_no_keys() -> None:
+    assert keys_of("Other") is None
+
+
+def test_keys_of_a_detector_that_shares_another_s_tensors() -> None:
+    assert keys_of("FCOSATSS") is keys_of("ATSS") is not None

@@ -174,6 +174,7 @@ def _metadata(
         return known._replace(classifier_dropped=dropped or known.classifier_dropped)
     meta = contents.rest.get("meta")
     meta = meta if isinstance(meta, dict) else {}
+    keys = DETECTORS[architecture.detector]
     return Metadata(
         architecture=architecture.name,
         detector=architecture.detector,
@@ -184,6 +185,7 @@ def _metadata(
         source_file=os.path.basename(source),
         source_sha256=sha256_of(source),
         input_convention=convention_of(meta),
+        classifiers={keys.our_classifier: keys.anchors},
     )
 
 

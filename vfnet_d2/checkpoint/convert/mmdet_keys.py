@@ -124,6 +124,7 @@ DETECTORS = {
 # Detectors of ours without a table: their tensors have the names and shapes of another's, and mean
 # something else. What their configs begin with.
 LOOKALIKES = {"FCOSATSS": "fcos_atss"}
+_TENSORS_OF = {"FCOSATSS": "ATSS"}
 
 # Detectors that are no subject of this project's tables, for messages: one name each.
 FOREIGN = {
@@ -136,9 +137,9 @@ FOREIGN = {
 }
 
 
-def keys_of(detector: str) -> DetectorKeys:
-    """Return the names of a detector's tensors; one without a table has VFNet's classifier."""
-    return DETECTORS.get(detector, DETECTORS["VFNet"])
+def keys_of(detector: str) -> DetectorKeys | None:
+    """Return the names of a detector's tensors; None for one that is in no table."""
+    return DETECTORS.get(_TENSORS_OF.get(detector, detector))
 
 
 BACKBONE = {"theirs": "backbone.", "ours": "backbone.bottom_up."}
