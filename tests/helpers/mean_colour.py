@@ -75,7 +75,8 @@ class MeanColourDetector(nn.Module):
             *self.network(images.tensor), images.image_sizes, strict=True
         ):
             scores, classes = logits.sigmoid().sort(descending=True)
-            boxes = (sides * sides.new_tensor([*size[::-1]] * 2)).expand(len(scores), 4)
+            corners = sides.view(2, 2).sort(dim=0).values * sides.new_tensor(size[::-1])
+            boxes = corners.flatten().repeat(len(scores), 1)
             result = Instances(size, pred_boxes=Boxes(boxes), scores=scores, pred_classes=classes)
             found.append(result[scores > limit])
         return in_original_size(found, batched_inputs)

@@ -16,6 +16,7 @@ from torch import nn
 
 from vfnet_d2.checkpoint.new_classes import FineTuneCheckpointer
 from vfnet_d2.checkpoint.saved_metadata import save_metadata
+from vfnet_d2.checkpoint.trained import set_num_classes
 from vfnet_d2.config import TrainingOptions
 from vfnet_d2.finetune.data import TRAIN_NAME, VAL_NAME, TrainingData
 from vfnet_d2.finetune.recipe import Row, recipe_text
@@ -102,7 +103,7 @@ def complete_config(
         given: config keys that the user set, which stay.
     """
     cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (TRAIN_NAME,), (VAL_NAME,)
-    from_yaml.set_num_classes(cfg, len(data.classes))
+    set_num_classes(cfg, len(data.classes))
     cfg.MODEL.DEVICE = "cuda" if num_gpus else "cpu"
     cfg.OUTPUT_DIR = output
     # Of the config's own data.

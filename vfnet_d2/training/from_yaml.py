@@ -126,21 +126,9 @@ def _precise_bn(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
 
 def check_classes(cfg: CfgNode, names: Sequence[str]) -> None:
     """See :func:`~vfnet_d2.data.loading.check_num_classes`."""
-    node, name, key = _num_classes_node(cfg)
-    check_num_classes(int(node[name]), names, key=key)
-
-
-def set_num_classes(cfg: CfgNode, number: int) -> None:
-    """Write the number of classes where the config's architecture reads it."""
-    node, name, _ = _num_classes_node(cfg)
-    node[name] = number
-
-
-def _num_classes_node(cfg: CfgNode) -> tuple[CfgNode, str, str]:
-    """Node and name of the key that holds the number of classes, and the whole key."""
     key: str = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE).num_classes_key
-    *path, name = key.split(".")
-    return functools.reduce(lambda node, part: node[part], path, cfg), name, key
+    number = functools.reduce(lambda node, part: node[part], key.split("."), cfg)
+    check_num_classes(number, names, key=key)
 
 
 def check_architecture(cfg: CfgNode) -> None:
