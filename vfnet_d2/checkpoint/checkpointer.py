@@ -2,8 +2,10 @@
 
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
+import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
 from vfnet_d2.checkpoint.convert.architecture import naming, shapes_of
@@ -26,6 +28,7 @@ from vfnet_d2.checkpoint.imagenet import (
 )
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
 from vfnet_d2.checkpoint.pickles import check_pickle
+from vfnet_d2.utils.files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +49,36 @@ class CheckedCheckpointer(DetectionCheckpointer):
     - An ImageNet backbone in torchvision's or mmdet's names must fill the model's backbone.
     - Any other file must fit at least one parameter.
 
-    Reads ``.safetensors`` too, and never runs code that a file holds.
+    Reads ``.safetensors`` too, and never runs code that a file holds. A process that is killed
+    while it saves leaves the checkpoint before usable.
     """
 
     _missing: list[str] = []  # noqa: RUF012
     _unexpected: list[str] = []  # noqa: RUF012
+
+    def save(self, name: str, **kwargs: Any) -> None:
+        """Write model and checkpointables to ``name.pth``, whole or not at all.
+
+        Args:
+            name: of the file in the output folder.
+            kwargs: further entries.
+        """
+        if not self.save_dir or not self.save_to_disk:
+            return
+        content = {"model": self.model.state_dict()}
+        content |= {key: saved.state_dict() for key, saved in self.checkpointables.items()}
+        content |= kwargs
+        target = Path(self.save_dir) / f"{name}.pth"
+        self.logger.info("Saving checkpoint to %s", target)
+        with replacing(target) as scratch:
+            torch.save(content, scratch)
+        # Only now is there something to resume from.
+        self.tag_last_checkpoint(target.name)
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        """Let a training resume from a file of the output folder; see Detectron2."""
+        with replacing(Path(self.save_dir) / "last_checkpoint") as scratch:
+            scratch.write_text(last_filename_basename, encoding="utf-8")
 
     def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Load a checkpoint.
