@@ -79,6 +79,7 @@ def test_the_registries_hold_the_parts_whatever_is_imported_first(imports: str) 
     run(imports + REGISTERED)
 
 
+@pytest.mark.slow
 def test_any_folder_of_the_package_can_be_imported_first() -> None:
     assert run(FIRST).split() == []
 
