@@ -20,6 +20,12 @@ def pytest_configure() -> None:
     torch.set_num_threads(int(os.environ.get("VFNET_TEST_THREADS", "1")))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # What takes long starts first, or the last worker would run it alone. Random order otherwise.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     skip_without_gpu(item)
 

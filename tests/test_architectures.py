@@ -71,6 +71,7 @@ def test_names_of_a_deformable_network_follow_from_the_rigid_one(name: str) -> N
     assert deformable(mmdet_shapes("vfnet_r50_fpn")) == mmdet_shapes(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", ROWS)
 def test_weights_of_mmdet_load_and_the_network_trains(config: str) -> None:
     shapes = ROWS[config]()

@@ -25,6 +25,7 @@ def datasets(tmp_path_factory):
     register_shapes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "engine", "weights", "output"),
     [

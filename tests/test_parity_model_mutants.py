@@ -13,6 +13,8 @@ from tests.helpers.reference import DATA, Reference, build_reference_model
 from vfnet_d2.layers.deform import modulated_conv as deformable
 from vfnet_d2.modeling.backbone.res2net import Res2NetBlock
 
+pytestmark = pytest.mark.slow
+
 Mutation = Callable[[nn.Module, pytest.MonkeyPatch], None]
 
 sample = deformable.modulated_deform_conv

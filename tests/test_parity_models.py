@@ -26,6 +26,8 @@ from tests.helpers.parity import (
 from tests.helpers.reference import DATA, Reference, build_reference_model
 from vfnet_d2.modeling.dense.structures import DenseBoxes, HeadOutputs
 
+pytestmark = pytest.mark.slow
+
 # Reference file, config, and the parameters of the reference
 MODELS = {
     "vfnet_r101_fpn": ("vfnet_R_101_1x", 51_883_682),

@@ -15,6 +15,8 @@ from tests.helpers.reference import Reference
 from vfnet_d2.layers.deform.star_ops import star_offsets
 from vfnet_d2.modeling.dense.heads import vfnet_head
 
+pytestmark = pytest.mark.slow
+
 Mutation = Callable[[nn.Module, pytest.MonkeyPatch], None]
 
 

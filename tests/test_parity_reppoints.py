@@ -21,6 +21,8 @@ from vfnet_d2.losses.box import SmoothL1Loss
 from vfnet_d2.losses.varifocal import VarifocalLoss
 from vfnet_d2.modeling.dense.matchers.point import PointMatcher
 
+pytestmark = pytest.mark.slow
+
 NAME = "baselines/reppoints_R_50_1x"
 LOSSES = {"loss_cls": "cls", "loss_bbox": "pts_init", "loss_bbox_refine": "pts_refine"}
 LEVELS = range(5)

@@ -32,6 +32,8 @@ from vfnet_d2.modeling.dense.detectors.foveabox import FoveaBox
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
 from vfnet_d2.modeling.dense.structures import DenseBoxes, HeadOutputs, Matches
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = {
     "atss_r50_fpn": 32_295_322,
     "retinanet_r50_fpn": 37_968_692,

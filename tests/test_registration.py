@@ -91,6 +91,7 @@ def test_what_names_the_classes_registers_all_parts(imports: str) -> None:
     run(imports + REGISTERED)
 
 
+@pytest.mark.slow
 def test_any_folder_of_the_package_can_be_imported_first() -> None:
     assert run(FIRST).split() == []
 

@@ -113,13 +113,15 @@ def test_a_picture_stored_sideways_is_predicted_upright(folder: Path, tmp_path: 
         [a["bbox"] for a in content["annotations"] if a["image_id"] == number] for number in (1, 2)
     ]
     assert boxes[0] == boxes[1] != []
-    assert Image.open(tmp_path / "out" / "pictures" / "sideways.png").size == (160, 120)
+    with Image.open(tmp_path / "out" / "pictures" / "sideways.png") as picture:
+        assert picture.size == (160, 120)
 
 
 def test_all_options_together(folder: Path, tmp_path: Path) -> None:
     options = ["--tta", "--soft-nms", "gaussian", "--tile", 120, "--tile-overlap", 0.5]
     assert predict(folder / "0.png", "--output", tmp_path, *options, "--scale", 2) == 0
-    assert Image.open(tmp_path / "pictures" / "0.png").size == (320, 320)
+    with Image.open(tmp_path / "pictures" / "0.png") as picture:
+        assert picture.size == (320, 320)
     assert json.loads((tmp_path / "predictions.json").read_text())["annotations"]
 
 

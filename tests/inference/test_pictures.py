@@ -65,12 +65,12 @@ def test_formats_and_scale(tmp_path: Path) -> None:
     pictures = writer(tmp_path, given, scale=2.0)
     for item in given:
         pictures.add(item, detections())
-    found = {path.name: Image.open(path) for path in (tmp_path / "pictures").iterdir()}
-    assert {name: picture.format for name, picture in found.items()} == {
-        "a.jpg": "JPEG",
-        "b.png": "PNG",
-    }
-    assert {picture.size for picture in found.values()} == {(2 * WIDTH, 2 * HEIGHT)}
+    found = {}
+    for path in (tmp_path / "pictures").iterdir():
+        with Image.open(path) as picture:
+            found[path.name] = (picture.format, picture.size)
+    size = (2 * WIDTH, 2 * HEIGHT)
+    assert found == {"a.jpg": ("JPEG", size), "b.png": ("PNG", size)}
 
 
 def test_videos_become_videos(tmp_path: Path) -> None:

@@ -169,6 +169,7 @@ def test_bad_options(options: dict, message: str) -> None:
         TiledInference(RectangleFinder(), **options)
 
 
+@pytest.mark.slow
 def test_tiles_find_small_objects_that_the_whole_image_hides() -> None:
     # 25 x 19 images of 160 pixels, cut to 4000 x 3000. At the test size of the checkpoint, a
     # shorter side of 224 pixels, less than 3 of 32 pixels are left; a tile of 320 leaves 22.

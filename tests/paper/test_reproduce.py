@@ -216,6 +216,7 @@ def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("datasets")
 def test_a_real_run_in_a_process_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -237,6 +238,7 @@ def test_a_real_run_in_a_process_of_its_own(
     assert (run.folder / "model_final.pth").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("datasets")
 def test_a_run_that_dies_names_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run("vfnet_R_50_1x", 1, tmp_path / "run")

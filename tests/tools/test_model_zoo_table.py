@@ -57,6 +57,7 @@ def test_the_page_is_what_the_tool_writes() -> None:
     assert replace_section(written, "commands", commands()) == text
 
 
+@pytest.mark.slow
 def test_parameters_on_the_page_are_current() -> None:
     for config, cells in page_rows().items():
         lazy = model_zoo.get_config(config, suffix=".py").model

@@ -52,6 +52,7 @@ def worker(rank: int, url: str, second_is_empty: bool, output: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second_is_empty", [False, True])
 def test_gradients_of_two_processes(second_is_empty, tmp_path):
     output = tmp_path / "gradients.pth"

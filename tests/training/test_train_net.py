@@ -13,6 +13,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "configs/quick/vfnet_shapes"
 
+pytestmark = pytest.mark.slow
+
 # The same small job in both systems: 40 iterations on the 200 images that are quick to make.
 OVERRIDES = {
     ".yaml": {
@@ -24,6 +26,7 @@ OVERRIDES = {
         "TEST.EVAL_PERIOD": 40,
         "DATALOADER.NUM_WORKERS": 0,
         "MODEL.ONE_STAGE.TOPK_CANDIDATES": 50,
+        "INPUT.MIN_SIZE_TEST": 96,  # evaluation takes most of the time
     },
     ".py": {
         "train.output_dir": None,
@@ -34,6 +37,7 @@ OVERRIDES = {
         "train.eval_period": 40,
         "dataloader.train.num_workers": 0,
         "model.topk_candidates": 50,
+        "dataloader.test.mapper.augmentations.0.short_edge_length": "[96,96]",
     },
 }
 
