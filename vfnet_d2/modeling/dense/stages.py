@@ -14,7 +14,12 @@ from vfnet_d2.losses.box import BoxLoss, paired_iou
 from vfnet_d2.modeling.dense.structures import Assignment, BoxesOnDemand, Deltas, Matches
 from vfnet_d2.modeling.dense.targets import matched_targets
 
-BOX_LOSS_NAMES = ("loss_bbox", "loss_bbox_refine")
+
+def box_loss_name(stage: int) -> str:
+    """Return the name of a box stage's loss: "loss_bbox", then "_refine", "_refine2", ..."""
+    if stage == 0:
+        return "loss_bbox"
+    return "loss_bbox_refine" + (str(stage) if stage > 1 else "")
 
 
 def per_anchor(levels: Sequence[Tensor], channels: int) -> list[Tensor]:
@@ -34,7 +39,7 @@ def flatten(levels: Sequence[Tensor], channels: int) -> Tensor:
 
 
 def stage_deltas(stage: Sequence[Tensor]) -> Deltas:
-    """Deltas of a box stage (N, R, 4), at least float32, of L maps; or on demand, as they are."""
+    """Return deltas (N, R, 4), at least float32, of a stage's L maps; deltas on demand stay so."""
     return stage if isinstance(stage, BoxesOnDemand) else flatten(stage, 4)
 
 
@@ -77,7 +82,7 @@ def match_stage(
 
 
 def class_targets(matches: Matches, score: Tensor | float, logits: Tensor) -> Tensor:
-    """Targets (N, R, K) of the logits: 0, and ``score`` at each positive's class."""
+    """Return targets (N, R, K) of the logits: 0, and ``score`` at each positive's class."""
     targets = torch.zeros_like(logits)
     # Some coders decode to float32 whatever the network's precision.
     values = torch.as_tensor(score, dtype=logits.dtype, device=logits.device)
@@ -86,7 +91,7 @@ def class_targets(matches: Matches, score: Tensor | float, logits: Tensor) -> Te
 
 
 def quality_loss(quality: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
-    """Cross-entropy, summed, of the positives' quality.
+    """Return the summed cross-entropy of the positives' quality.
 
     Args:
         quality: (N, R) before the sigmoid.
@@ -99,7 +104,7 @@ def quality_loss(quality: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
 def box_losses(
     losses: Sequence[Tensor], factors: Sequence[float], normalizers: Tensor
 ) -> dict[str, Tensor]:
-    """Loss of each of S box stages, by name.
+    """Return the loss of each of S box stages, by name: see :func:`box_loss_name`.
 
     Args:
         losses: S tensors (P,), weighted.
@@ -114,5 +119,8 @@ def box_losses(
             f"the head predicts {len(losses)} stages of boxes, but box_loss_weights "
             f"(MODEL.ONE_STAGE.BOX_LOSS_WEIGHTS) is {tuple(factors)}; give one weight a stage"
         )
-    named = zip(BOX_LOSS_NAMES, losses, factors[-len(losses) :], normalizers, strict=False)
-    return {name: loss.sum() * (factor / normalizer) for name, loss, factor, normalizer in named}
+    stages = zip(losses, factors[-len(losses) :], normalizers, strict=True)
+    return {
+        box_loss_name(stage): loss.sum() * (factor / normalizer)
+        for stage, (loss, factor, normalizer) in enumerate(stages)
+    }
