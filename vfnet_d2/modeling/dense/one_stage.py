@@ -1,11 +1,10 @@
 """The template of a dense one-stage detector: a head, a matcher, losses, post-processing.
 
-A detector is made by plugging parts in; a subclass exists only where a hook differs
-(the methods marked "Hook").
+Plug parts in to make a detector; a subclass exists only where a method marked "Hook" differs.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -14,14 +13,14 @@ from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
 
-from vfnet_d2.layers.deform.modulated_conv import set_deform_conv
-from vfnet_d2.layers.folded_conv import set_fold_norms
-from vfnet_d2.layers.memory_format import check_memory_format, lay_out
+from vfnet_d2.layers.deform.backend import set_deform_conv
+from vfnet_d2.layers.memory_format import lay_out
 from vfnet_d2.layers.reduce_mean import reduce_mean
 from vfnet_d2.losses.box import BoxLoss
 from vfnet_d2.losses.registry import ClassificationLoss
+from vfnet_d2.modeling.dense.matchers.own_padding import pad_sizes
 from vfnet_d2.modeling.dense.matchers.registry import Matcher
-from vfnet_d2.modeling.dense.parts import parts_from_config
+from vfnet_d2.modeling.dense.parts import ONE_STAGE_PARTS, Parts, parts_from_config
 from vfnet_d2.modeling.dense.postprocess import CANDIDATE_SELECTORS, detect
 from vfnet_d2.modeling.dense.stages import (
     box_losses,
@@ -57,9 +56,7 @@ class OneStageDetector(DenseDetector):
         nms_thresh: IoU above which the worse of two boxes of a class goes.
         suppression: how duplicates go; None for NMS within each class at ``nms_thresh``.
         max_detections_per_image: most detections of an image.
-        deform_conv: how DCNv2 layers compute: "torchvision", "gather", or "auto".
-        memory_format: of all maps: "contiguous", "channels_last", or "auto".
-        fold_norms: let the backbone's convolutions do the work of norms that need no gradient.
+        deform_conv: how star and DCNv2 layers compute, see :mod:`vfnet_d2.layers.deform.backend`.
         pixel_mean: per channel, in the order and range of the input images.
         pixel_std: likewise.
         input_format: the channel order the model expects, "RGB" or "BGR".
@@ -67,6 +64,8 @@ class OneStageDetector(DenseDetector):
     Raises:
         ValueError: unknown candidate unit, deformable convolution or memory format.
     """
+
+    PARTS: ClassVar[Parts] = ONE_STAGE_PARTS  # that a YAML config builds; a subclass adds its own
 
     @configurable
     def __init__(
@@ -89,8 +88,6 @@ class OneStageDetector(DenseDetector):
         suppression: Suppression | None = None,
         max_detections_per_image: int = 100,
         deform_conv: str = "auto",
-        memory_format: str = "auto",
-        fold_norms: bool = True,
         pixel_mean: Sequence[float] = (123.675, 116.28, 103.53),
         pixel_std: Sequence[float] = (58.395, 57.12, 57.375),
         input_format: str = "RGB",
@@ -111,14 +108,12 @@ class OneStageDetector(DenseDetector):
         self.suppression = suppression or ClasswiseNMS(nms_thresh)
         self.max_detections_per_image = max_detections_per_image
         self.input_format = input_format
-        self.memory_format = check_memory_format(memory_format)
         set_deform_conv(self, deform_conv)
-        set_fold_norms(self.backbone, fold_norms)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Map ``cfg.MODEL.ONE_STAGE`` and Detectron2's own nodes to the constructor's arguments."""
-        return parts_from_config(cfg)
+        return parts_from_config(cfg, cls)
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """Return losses in training, detections otherwise; see Detectron2's model conventions."""
@@ -127,9 +122,9 @@ class OneStageDetector(DenseDetector):
         return super().forward(batched_inputs)
 
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
-        """Normalise, pad and join the images, in the network's memory format."""
+        """Normalise, pad and join the images, in the device's memory format."""
         images = super().preprocess_image(batched_inputs)
-        return ImageList(lay_out(images.tensor, self.memory_format), images.image_sizes)
+        return ImageList(lay_out(images.tensor), images.image_sizes)
 
     def forward_training(
         self,
@@ -201,7 +196,12 @@ class OneStageDetector(DenseDetector):
         self, anchors: list[Boxes], gt_instances: list[Instances], deltas: Sequence[Deltas]
     ) -> list[Assignment]:
         """Hook: which anchor answers for which box, per stage. Default: the matcher, for all."""
-        return [self.matcher(anchors, gt_instances)] * len(deltas)
+        padded_sizes = self.padded_sizes(gt_instances)
+        return [self.matcher(anchors, gt_instances, padded_sizes=padded_sizes)] * len(deltas)
+
+    def padded_sizes(self, gt_instances: list[Instances]) -> list[tuple[int, int]]:
+        """Return (height, width) of each image with the padding that the backbone needs."""
+        return pad_sizes(self.backbone, [target.image_size for target in gt_instances])
 
     def classified(self, assignment: Assignment) -> Tensor:
         """Hook: (N, R) mask of the anchors that the classification loss counts.

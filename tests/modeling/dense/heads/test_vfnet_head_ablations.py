@@ -8,15 +8,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vfnet_d2.layers.deform.backend import set_deform_conv
 from vfnet_d2.modeling.dense.heads.vfnet_head import VFNetHead
 
 
 def make_head(**options: Any) -> VFNetHead:
     defaults: dict[str, Any] = {
         **{"in_channels": 8, "num_classes": 5, "num_levels": 1, "channels": 32},
-        **{"init_std": 0.05, "star_conv": "grid_sample"},
+        "init_std": 0.05,
     }
-    return VFNetHead(**(defaults | options))
+    head = VFNetHead(**(defaults | options))
+    set_deform_conv(head, "grid_sample")
+    return head
 
 
 @pytest.fixture
