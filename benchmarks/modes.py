@@ -10,6 +10,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
 from benchmarks.parts import CANDIDATES, let_pass
+from benchmarks.plain import lay_maps_out
 from benchmarks.timing import Parts, Stopwatch, interleave, medians
 from vfnet_d2.modeling.complexity import count_flops
 from vfnet_d2.training.optimizers import build_optimizer
@@ -104,11 +105,9 @@ def precision(mode: Mode, device: torch.device) -> Iterator[None]:
 
 def build_for(mode: Mode, cfg: CfgNode, *, seed: int = 0) -> Any:
     """Build a config's detector as a mode wants it."""
-    cfg = cfg.clone()
-    memory_format = "channels_last" if mode.channels_last else "contiguous"
-    cfg.merge_from_list(["MODEL.ONE_STAGE.MEMORY_FORMAT", memory_format])
     torch.manual_seed(seed)
     model: Any = build_model(cfg)
+    lay_maps_out(model, torch.channels_last if mode.channels_last else torch.contiguous_format)
     if mode.channels_last:
         model.to(memory_format=torch.channels_last)
     return model

@@ -1,8 +1,7 @@
 """What is timed: a detector's inference and training step by part, its floor, single stages."""
 
-import copy
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,8 +9,8 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from benchmarks.floor import floor_network
 from benchmarks.timing import Parts, Stopwatch
 from vfnet_d2.layers.deform.star_conv import StarConv2d
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
@@ -23,31 +22,6 @@ Job = Callable[[], Parts]
 # Pairs of anchor and class an image that pass the threshold in inference; scattered ones, which
 # cost most. A new model finds none, and would be timed without refining a box.
 CANDIDATES = 1000
-
-
-class PlainConv2d(StarConv2d):
-    """An ordinary 3x3 convolution in a star convolution's place: the floor of its cost."""
-
-    def forward_levels(self, features: Sequence[Tensor], stars: Any) -> list[Tensor]:
-        """Convolve L feature maps (N, C, H, W); the stars are not looked at."""
-        return [F.conv2d(x, self.weight, padding=1) for x in features]
-
-    def can_skip_cells(self, x: Tensor) -> bool:
-        """No: the floor computes every cell."""
-        return False
-
-
-def floor_network(model: OneStageDetector) -> OneStageDetector:
-    """Copy a model and put ordinary 3x3 convolutions in place of its star convolutions."""
-    model = copy.deepcopy(model)
-    for parent in list(model.modules()):
-        for name, layer in list(parent.named_children()):
-            if isinstance(layer, StarConv2d):
-                out_channels, in_channels = layer.weight.shape[:2]
-                plain = PlainConv2d(in_channels, out_channels)
-                plain.weight = layer.weight
-                setattr(parent, name, plain)
-    return model
 
 
 def random_batch(
@@ -204,7 +178,12 @@ def matching_job(model: OneStageDetector, *, boxes: int, size: tuple[int, int]) 
     targets = [item["instances"].to(model.device) for item in batch]
     anchors = model.anchor_generator(_empty_maps(model, height, width))
 
-    return _repeated(model.device, "matching", lambda: model.matcher(anchors, targets))
+    sizes = model.padded_sizes(targets)
+
+    def match() -> None:
+        model.matcher(anchors, targets, padded_sizes=sizes)
+
+    return _repeated(model.device, "matching", match)
 
 
 def postprocessing_job(model: OneStageDetector, *, candidates: int, size: tuple[int, int]) -> Job:

@@ -2,19 +2,27 @@
 
 import inspect
 import json
+import logging
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
-from detectron2.config import CfgNode, get_cfg
+import yaml
+from detectron2.config import CfgNode, configurable, get_cfg
+from detectron2.modeling import META_ARCH_REGISTRY, build_model
 
+from tests.helpers.log_lines import log_lines
 from tests.helpers.reference import ROOT
-from vfnet_d2.config import add_vfnet_config
+from tests.helpers.small_model import small_config
+from vfnet_d2.config import RETIRED_KEYS, add_vfnet_config, without_retired_keys
 from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
 from vfnet_d2.modeling.dense.heads.registry import HEAD_REGISTRY
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
+from vfnet_d2.modeling.dense.parts import PartKind, Parts
 from vfnet_d2.modeling.suppression import SUPPRESSION_REGISTRY
 
 KINDS = {
@@ -102,3 +110,143 @@ def test_importing_the_package_leaves_detectron2_s_defaults_alone() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def registered() -> Iterator[Callable[[type], type]]:
+    """Registers detectors until the test ends."""
+    added: list[str] = []
+
+    def register(cls: type) -> type:
+        META_ARCH_REGISTRY.register(cls)
+        added.append(cls.__name__)
+        return cls
+
+    yield register
+    for name in added:
+        del META_ARCH_REGISTRY._obj_map[name]
+
+
+class Sharpened(OneStageDetector):
+    """Has a setting, and a matcher more than the template."""
+
+    PARTS: ClassVar[Parts] = {
+        **OneStageDetector.PARTS,
+        "second_matcher": PartKind(MATCHER_REGISTRY, "FoveaMatcher"),
+    }
+
+    @configurable
+    def __init__(self, *, second_matcher: Any, sharpness: float = 2.5, **parts: Any) -> None:
+        super().__init__(**parts)
+        self.second_matcher = second_matcher
+        self.sharpness = sharpness
+
+
+def test_arguments_of_a_subclass_are_keys_too(registered: Callable[[type], type]) -> None:
+    registered(Sharpened)
+    cfg = small_config("MODEL.META_ARCHITECTURE", "Sharpened")
+    assert cfg.MODEL.ONE_STAGE.SHARPNESS == 2.5
+    assert cfg.MODEL.ONE_STAGE.SECOND_MATCHER.NAME == "FoveaMatcher"
+    cfg.merge_from_list(["MODEL.ONE_STAGE.SHARPNESS", 4.0, "MODEL.ONE_STAGE.NMS_THRESH", 0.3])
+    cfg.merge_from_list(["MODEL.ONE_STAGE.SECOND_MATCHER.NAME", "ATSSMatcher"])
+    cfg.merge_from_list(["MODEL.ONE_STAGE.SECOND_MATCHER.ATSSMatcher.TOPK", 3])
+    model = build_model(cfg)
+    assert (model.sharpness, model.second_matcher.topk) == (4.0, 3)
+    assert model.suppression.iou_thresh == 0.3
+
+
+def test_a_detector_registered_after_its_config_was_made_runs_on_its_defaults(
+    registered: Callable[[type], type],
+) -> None:
+    class Late(OneStageDetector):
+        """Its key came too late."""
+
+        @configurable
+        def __init__(self, *, sharpness: float = 2.5, **parts: Any) -> None:
+            super().__init__(**parts)
+            self.sharpness = sharpness
+
+    cfg = small_config("MODEL.META_ARCHITECTURE", "Late")
+    registered(Late)
+    assert build_model(cfg).sharpness == 2.5
+
+
+@pytest.mark.parametrize("default", [0.5, 1, None])
+def test_one_key_with_two_defaults_names_both_classes(
+    default: Any, registered: Callable[[type], type]
+) -> None:
+    class Other(OneStageDetector):
+        """Means another thing by the same word."""
+
+        def __init__(self, *, nms_thresh: Any = default, **parts: Any) -> None:
+            super().__init__(nms_thresh=nms_thresh, **parts)
+
+    registered(Other)
+    words = r"OneStageDetector and Other both have .*'nms_thresh'.* MODEL\.ONE_STAGE\.NMS_THRESH"
+    with pytest.raises(ValueError, match=rf"{words}.*: 0\.6 and {default}"):
+        add_vfnet_config(get_cfg())
+
+
+def retired(key: str, value: Any) -> CfgNode:
+    """A config with one key."""
+    root = node = CfgNode()
+    *path, name = key.split(".")
+    for step in path:
+        node[step] = CfgNode()
+        node = node[step]
+    node[name] = value
+    return root
+
+
+@pytest.mark.parametrize("key", RETIRED_KEYS)
+def test_retired_keys_are_dropped_from_old_configs(key: str, cfg: CfgNode) -> None:
+    old = retired(key, RETIRED_KEYS[key])
+    with log_lines("vfnet_d2.config", level=logging.INFO) as lines:
+        new = without_retired_keys(old)
+    assert lines == []  # it was the default: nothing to tell
+    before = cfg.dump()
+    cfg.merge_from_other_cfg(new)
+    assert cfg.dump() == before
+    assert old.dump() == retired(key, RETIRED_KEYS[key]).dump()  # the argument stays
+
+
+def test_a_retired_key_that_was_set_is_told() -> None:
+    key = "MODEL.ONE_STAGE.FOLD_NORMS"
+    with log_lines("vfnet_d2.config", level=logging.WARNING) as lines:
+        without_retired_keys(retired(key, False))
+    assert len(lines) == 1 and key in lines[0] and "False" in lines[0]
+
+
+def test_a_retired_value_becomes_the_one_that_does_the_same() -> None:
+    found = without_retired_keys(retired("MODEL.ONE_STAGE.CANDIDATE_UNIT", "pairs_of_all"))
+    assert found.MODEL.ONE_STAGE.CANDIDATE_UNIT == "pairs"
+
+
+def test_a_user_s_file_with_a_retired_key_is_read_with_a_warning(
+    cfg: CfgNode, tmp_path: Path
+) -> None:
+    file = tmp_path / "old.yaml"
+    file.write_text("MODEL: {ONE_STAGE: {FOLD_NORMS: False, NMS_THRESH: 0.3}}\nVERSION: 2\n")
+    with log_lines("yacs.config", level=logging.WARNING) as lines:
+        cfg.clone().merge_from_file(str(file))
+        cfg.merge_from_list(["MODEL.ONE_STAGE.MEMORY_FORMAT", "contiguous"])
+    assert [line.split()[-1] for line in lines] == [
+        "MODEL.ONE_STAGE.FOLD_NORMS",
+        "MODEL.ONE_STAGE.MEMORY_FORMAT",
+    ]
+
+
+def test_no_key_is_retired_that_is_there(cfg: CfgNode) -> None:
+    for key in RETIRED_KEYS:
+        node = cfg
+        for step in key.split(".")[:-1]:
+            node = node[step]
+        assert key.split(".")[-1] not in node
+
+
+def test_no_baseline_starts_from_vfnet() -> None:
+    for file in (ROOT / "configs" / "baselines").glob("*.yaml"):
+        while base := yaml.safe_load(file.read_text()).get("_BASE_"):
+            file = file.parent / base
+            assert "VFNet" not in file.name
+            assert "VFNet" not in file.read_text().split("\nMODEL:")[1]

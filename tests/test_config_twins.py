@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from detectron2.config import CfgNode, LazyConfig, instantiate
 from detectron2.data import DatasetMapper
 from detectron2.modeling import build_model
@@ -225,6 +226,21 @@ def test_head_comment_gives_a_command(twins):
         for suffix in (".yaml", ".py"):
             head = Path(config_file(name, suffix=suffix)).read_text().split("\n\n")[0]
             assert f"train_net.py --config-file configs/{name}{suffix}" in head
+
+
+@pytest.mark.parametrize("name", available_configs())
+def test_the_head_of_a_lazy_config_follows_the_pyramid(name):
+    lazy = get_config(name, suffix=".py")
+    lazy = LazyConfig.apply_overrides(lazy, ["model.backbone.channels=32", "model.num_classes=3"])
+    with torch.device("meta"):
+        backbone = instantiate(lazy.model.backbone)
+    shapes = [backbone.output_shape()[name] for name in lazy.model.head_in_features]
+    head = instantiate(lazy.model.head)
+    with torch.no_grad():
+        outputs = head([torch.zeros(1, shape.channels, 4, 4) for shape in shapes])
+    assert {shape.channels for shape in shapes} == {32}
+    channels = 3 * getattr(head, "num_anchors", 1)
+    assert [level.shape[1] for level in outputs.logits] == [channels] * len(shapes)
 
 
 MULTI_SCALE = sorted(name for name in RESULTS_TABLE if "_MS_" in name)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.helpers.parity import Training, difference, gradient_problems, match_detections
-from tests.helpers.reference import CASES, DATA, STAR_CONV, Reference, build_reference_model
+from tests.helpers.reference import CASES, DATA, Reference, build_reference_model
 from vfnet_d2.checkpoint.convert.backbones import Backbone
 from vfnet_d2.checkpoint.convert.mmdet_keys import detector_pairs
 from vfnet_d2.losses.box import SmoothL1Loss
@@ -64,7 +64,6 @@ def rep_reference() -> RepPointsReference:
 
 def build(reference: Reference, *, suffix: str) -> nn.Module:
     model = build_reference_model(reference, NAME, suffix=suffix)
-    model.head.cls_conv.implementation = model.head.refine_conv.implementation = STAR_CONV
     return model
 
 

@@ -14,24 +14,17 @@ from tests.helpers.shrink import shrunk_config
 from tests.helpers.small_model import random_input
 from tests.helpers.tolerance import epsilon
 from tests.test_detectors import DETECTORS
-from vfnet_d2.layers.deform.star_ops import STAR_CONVS
+from vfnet_d2.layers.deform.backend import IMPLEMENTATIONS
 
 IMAGES = [(64, 96, 3), (64, 64, 0)]
 
 
 def build(name: str, device: str, implementation: str) -> nn.Module:
-    # "auto" would ask the driver for the time
-    overrides = ["MODEL.DEVICE", device, "MODEL.ONE_STAGE.DEFORM_CONV"]
-    overrides += [implementation if implementation != "grid_sample" else "gather"]
-    overrides += ["MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV", implementation]
-    if implementation == "torchvision":  # with everything else the readable way, too
-        overrides += ["MODEL.ONE_STAGE.MATCHER.ATSSMatcher.SEARCH", "dense"]
-        overrides += ["MODEL.ONE_STAGE.CANDIDATE_UNIT", "pairs_of_all"]
-        overrides += ["MODEL.ONE_STAGE.SUPPRESSION.ClasswiseNMS.BEST_FIRST", "False"]
+    options = ("MODEL.DEVICE", device, "MODEL.ONE_STAGE.DEFORM_CONV", implementation)
     # float64, so that the order of additions does not show
     torch.set_default_dtype(torch.float64)
     try:
-        model = build_model(shrunk_config(name, *overrides))
+        model = build_model(shrunk_config(name, *options))
     finally:
         torch.set_default_dtype(torch.float32)
     model.suppression = Float32Suppression(model.suppression)
@@ -67,7 +60,7 @@ def on_cpu(result: Any) -> Any:
 
 
 CASES = [(name, "gather") for name in DETECTORS]
-CASES += [("vfnet_R_50_DCN_MS_2x", name) for name in STAR_CONVS if name != "gather"]
+CASES += [("vfnet_R_50_DCN_MS_2x", name) for name in IMPLEMENTATIONS if name != "gather"]
 
 
 @pytest.mark.parametrize(("name", "implementation"), CASES)

@@ -1,6 +1,7 @@
 """Config keys of this project for Detectron2's YAML system."""
 
-from typing import NamedTuple
+import logging
+from typing import Any, NamedTuple
 
 from vfnet_d2.utils.requirements import require_detectron2
 
@@ -10,17 +11,33 @@ except ModuleNotFoundError:
     require_detectron2()
     raise
 
-from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
-from vfnet_d2.modeling.backbone.fpn import build_fpn
-from vfnet_d2.modeling.dense.box_coders import BOX_CODER_REGISTRY
-from vfnet_d2.modeling.dense.heads.registry import HEAD_REGISTRY
-from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
-from vfnet_d2.modeling.dense.one_stage import OneStageDetector
-from vfnet_d2.modeling.suppression import SUPPRESSION_REGISTRY
-from vfnet_d2.utils.registry import defaults_node, kind_node
+from detectron2.modeling import META_ARCH_REGISTRY
 
-# Arguments of the detector that Detectron2's own keys already carry.
-_ELSEWHERE = ("MAX_DETECTIONS_PER_IMAGE", "PIXEL_MEAN", "PIXEL_STD", "INPUT_FORMAT")
+from vfnet_d2.modeling.backbone.fpn import build_fpn
+from vfnet_d2.modeling.dense.one_stage import OneStageDetector
+from vfnet_d2.modeling.dense.parts import KEY, PartKind, settings_of
+from vfnet_d2.utils.registry import defaults_node, kind_node, plain_default
+
+# Keys of earlier versions, which only chose between equal results or repeated what the backbone
+# says, and their defaults. Configs that have them still load.
+RETIRED_KEYS: dict[str, Any] = {
+    f"{KEY}.MEMORY_FORMAT": "auto",
+    f"{KEY}.FOLD_NORMS": True,
+    f"{KEY}.HEAD.VFNetHead.STAR_CONV": "auto",
+    f"{KEY}.HEAD.VFNetHead.SPARSE_REFINEMENT": True,
+    f"{KEY}.HEAD.RepPointsHead.STAR_CONV": "auto",
+    f"{KEY}.SUPPRESSION.ClasswiseNMS.BEST_FIRST": True,
+    **{f"{KEY}.{kind}.ATSSMatcher.SEARCH": "window" for kind in ("MATCHER", "INITIAL_MATCHER")},
+    **{
+        f"{KEY}.{kind}.{name}.SIZE_DIVISIBILITY": 32
+        for kind in ("MATCHER", "INITIAL_MATCHER")
+        for name in ("ATSSMatcher", "MaxIoUMatcher", "PointMatcher")
+    },
+}
+# Values of keys that are still there, and what does the same.
+RETIRED_VALUES: dict[str, dict[Any, Any]] = {f"{KEY}.CANDIDATE_UNIT": {"pairs_of_all": "pairs"}}
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingOptions(NamedTuple):
@@ -50,24 +67,22 @@ class TrainingOptions(NamedTuple):
 def add_vfnet_config(cfg: CfgNode) -> CfgNode:
     """Add this project's keys, with their defaults, to a Detectron2 config and return it.
 
-    Every default is read off the signature of the class it belongs to. Nothing global changes.
+    Every default is read off the signature of the class it belongs to: of all registered subclasses
+    of ``OneStageDetector`` and of all registered parts. Nothing global changes.
 
     Args:
         cfg: usually ``detectron2.config.get_cfg()``; changed in place.
+
+    Raises:
+        ValueError: two detectors give one key different defaults.
     """
-    node = defaults_node(OneStageDetector.__init__)
-    for key in _ELSEWHERE:
-        del node[key]
+    if "ONE_STAGE" not in cfg.MODEL:
+        for key in RETIRED_KEYS:
+            # Merging one of them logs a warning and leaves it out.
+            cfg.register_deprecated_key(key)
+    node = _detectors_node()
     node.NUM_CLASSES = 80
     node.IN_FEATURES = ["p3", "p4", "p5", "p6", "p7"]
-    node.HEAD = kind_node(HEAD_REGISTRY, "VFNetHead")
-    node.BOX_CODER = kind_node(BOX_CODER_REGISTRY, "LinearDistances")
-    node.MATCHER = kind_node(MATCHER_REGISTRY, "ATSSMatcher")
-    # Of detectors whose initial boxes are matched otherwise than the refined ones.
-    node.INITIAL_MATCHER = kind_node(MATCHER_REGISTRY, "PointMatcher")
-    node.CLS_LOSS = kind_node(CLS_LOSS_REGISTRY, "VarifocalLoss")
-    node.BOX_LOSS = kind_node(BOX_LOSS_REGISTRY, "GIoULoss")
-    node.SUPPRESSION = kind_node(SUPPRESSION_REGISTRY, "ClasswiseNMS")
     cfg.MODEL.ONE_STAGE = node
 
     pyramid = defaults_node(build_fpn)
@@ -78,3 +93,62 @@ def add_vfnet_config(cfg: CfgNode) -> CfgNode:
     cfg.SOLVER.AMP.PRECISION = "float16"
     cfg.TRAINING = defaults_node(TrainingOptions)
     return cfg
+
+
+def _detectors_node() -> CfgNode:
+    """Return a node with the settings and parts of all registered detectors."""
+    registered = [x for _, x in META_ARCH_REGISTRY if isinstance(x, type)]
+    defaults: dict[str, tuple[type, Any]] = {}
+    for detector in [OneStageDetector, *registered]:
+        if not issubclass(detector, OneStageDetector):
+            continue
+        parts = [(detector, name, kind) for name, kind in detector.PARTS.items()]
+        for owner, name, default in [*settings_of(detector), *parts]:
+            first, known = defaults.setdefault(name, (owner, default))
+            if (type(known), known) != (type(default), default):
+                raise ValueError(
+                    f"{first.__name__} and {owner.__name__} both have an argument {name!r}, which "
+                    f"is the config key {KEY}.{name.upper()}, but with different defaults: "
+                    f"{known!r} and {default!r}; rename one, or give both the same default"
+                )
+    node = CfgNode()
+    for name, (_, default) in defaults.items():
+        if isinstance(default, PartKind):
+            node[name.upper()] = kind_node(default.registry, default.default)
+        else:
+            node[name.upper()] = plain_default(default)
+    return node
+
+
+def without_retired_keys(node: CfgNode) -> CfgNode:
+    """Return a config that an earlier version wrote, without the keys that are gone.
+
+    Log what is left out: as a warning where its value was not the default.
+
+    Args:
+        node: a whole config or a part of one, from its root; stays as it is.
+    """
+    node = node.clone()
+    for key, default in RETIRED_KEYS.items():
+        parent, name = _find(node, key)
+        if parent is None:
+            continue
+        value = parent.pop(name)
+        level = logging.DEBUG if value == default else logging.WARNING
+        logger.log(level, "The config's key %s, which is %r, is gone; it is ignored.", key, value)
+    for key, values in RETIRED_VALUES.items():
+        parent, name = _find(node, key)
+        if parent is not None and parent[name] in values:
+            old, parent[name] = parent[name], values[parent[name]]
+            logger.info("The config's %s %r is now called %r.", key, old, parent[name])
+    return node
+
+
+def _find(node: CfgNode, key: str) -> tuple[CfgNode | None, str]:
+    """Return the node that holds a key, or None, and the key's last name."""
+    *path, name = key.split(".")
+    for step in path:
+        if not isinstance(node.get(step), CfgNode):
+            return None, name
+        node = node[step]
+    return (node if name in node else None), name

@@ -83,14 +83,16 @@ def test_matching_runs_on_two_images_with_their_boxes(
 ) -> None:
     seen = []
     matcher = model.matcher
-    monkeypatch.setattr(model, "matcher", lambda *args: seen.append(args[1]) or matcher(*args))
+    monkeypatch.setattr(
+        model, "matcher", lambda *args, **sizes: seen.append(args[1]) or matcher(*args, **sizes)
+    )
     benchmark.matching_job(model, boxes=7, size=(100, 130))()
     assert [len(target) for target in seen[0]] == [7, 7]
 
 
 @pytest.mark.parametrize("star_conv", ["gather", "grid_sample"])
 def test_as_many_candidates_pass_as_asked_for(star_conv: str) -> None:
-    model = small_model("MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV", star_conv)
+    model = small_model("MODEL.ONE_STAGE.DEFORM_CONV", star_conv)
     batch = benchmark.random_batch(images=2, height=64, width=96, boxes=0, num_classes=5)
     benchmark.let_pass(model, batch, candidates=37)
     logits: list[torch.Tensor] = []

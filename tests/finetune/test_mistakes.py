@@ -80,7 +80,7 @@ def test_the_job_itself_is_sound(dataset, tmp_path):
         ("MODEL.ONE_STAGE.CLS_LOSS.NAME", "Vary", ["'Vary'", "VarifocalLoss", "FocalLoss"]),
         ("MODEL.ONE_STAGE.BOX_LOSS.NAME", "IoU", ["'IoU'", "GIoULoss"]),
         ("MODEL.ONE_STAGE.CANDIDATE_UNIT", "boxes", ["'boxes'", "pairs", "points"]),
-        ("MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV", "fast", ["'fast'", "torchvision"]),
+        ("MODEL.ONE_STAGE.DEFORM_CONV", "fast", ["'fast'", "torchvision"]),
         ("MODEL.RESNETS.DEPTH", 51, ["51", "50"]),
         ("SOLVER.OPTIMIZER", "Adam", ["'Adam'", "AdamW", "SGD"]),
     ],

@@ -13,7 +13,7 @@ from tests.helpers.devices import DEVICES, WaitsForDevice
 from tests.helpers.quick_model import quick_config
 from tests.helpers.small_model import random_input
 from tests.helpers.tolerance import epsilon
-from vfnet_d2.modeling.dense.structures import HeadOutputs
+from vfnet_d2.modeling.dense.structures import DenseBoxes, HeadOutputs
 
 # See test_layers.py.
 FACTOR = 8
@@ -22,7 +22,7 @@ LAYERS = 30  # that round, one after the other, from the image to a loss
 
 def quick_model(*options: Any) -> nn.Module:
     """The quickstart's model, with scores between 0 and 1."""
-    star = "MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV"
+    star = "MODEL.ONE_STAGE.DEFORM_CONV"
     model = build_model(quick_config(star, "grid_sample", *options))
     nn.init.normal_(model.head.cls_pred.weight, std=0.3)
     nn.init.constant_(model.head.cls_pred.bias, -3.0)
@@ -99,7 +99,7 @@ class RoundedOnce(nn.Module):
     def forward(self, features: list[Tensor]) -> HeadOutputs:
         """Round."""
         outputs = self.head(features)
-        boxes = [[level.float() for level in stage] for stage in outputs.boxes]
+        boxes = [DenseBoxes([level.float() for level in x.maps()]) for x in outputs.boxes]
         return outputs._replace(logits=[level.float() for level in outputs.logits], boxes=boxes)
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from tests.helpers.devices import DEVICES, moved
 from tests.layers.deform.test_star_ops import of_distances, random_case, value_and_gradients
-from vfnet_d2.layers.deform.modulated_conv import DEFORM_CONVS, modulated_deform_conv
+from vfnet_d2.layers.deform.backend import IMPLEMENTATIONS
+from vfnet_d2.layers.deform.modulated_conv import modulated_deform_conv
 from vfnet_d2.layers.deform.star_ops import STAR_CONVS, star_conv_grid_sample
 
 # The order of the additions differs, which gives errors of the same size; of many the largest
@@ -47,7 +48,7 @@ def test_star_convolutions(shape: str, name: str, device: str) -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("name", DEFORM_CONVS)
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
 def test_modulated_deformable_convolutions(name: str, device: str) -> None:
     """Values and gradients of each DCNv2 in float32 are those of torchvision on the CPU."""
     x, weight = torch.randn(2, 8, 9, 7), torch.randn(6, 8, 3, 3)

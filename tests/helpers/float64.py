@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vfnet_d2.modeling.dense.suppression import Suppression
+from vfnet_d2.modeling.suppression import Suppression
 
 
 class Float32Suppression:

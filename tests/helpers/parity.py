@@ -141,8 +141,8 @@ def train_step(
     assignments = []
     matcher = model.matcher
 
-    def recorded(*args: Any) -> Any:
-        assignments.append(matcher(*args))
+    def recorded(*args: Any, **sizes: Any) -> Any:
+        assignments.append(matcher(*args, **sizes))
         return assignments[-1]
 
     model.train()

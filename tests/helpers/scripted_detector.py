@@ -62,7 +62,12 @@ class FixedMatcher:
         self.pairs, self.ignored = pairs, list(ignored)
 
     def __call__(
-        self, anchors: Sequence[Boxes], targets: Sequence[Instances], predicted: Any = None
+        self,
+        anchors: Sequence[Boxes],
+        targets: Sequence[Instances],
+        predicted: Any = None,
+        *,
+        padded_sizes: Any = None,
     ) -> Assignment:
         """See the seam."""
         labels = torch.zeros(len(targets), sum(map(len, anchors)), dtype=torch.int8)

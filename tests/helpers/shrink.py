@@ -19,9 +19,6 @@ def shrunk_config(name: str, *options: Any) -> CfgNode:
     """
     cfg = get_config(name)
     head = f"MODEL.ONE_STAGE.HEAD.{cfg.MODEL.ONE_STAGE.HEAD.NAME}"
-    if "STAR_CONV" in cfg.MODEL.ONE_STAGE.HEAD[cfg.MODEL.ONE_STAGE.HEAD.NAME]:
-        # "auto" would depend on the machine
-        cfg.merge_from_list([f"{head}.STAR_CONV", "grid_sample"])
     cfg.merge_from_list(
         [
             *("MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu"),
@@ -30,6 +27,7 @@ def shrunk_config(name: str, *options: Any) -> CfgNode:
             *("MODEL.RESNETS.DEFORM_ON_PER_STAGE", [False] * 4),  # for bottlenecks alone
             *("MODEL.BACKBONE.FREEZE_AT", 0, "MODEL.FPN.OUT_CHANNELS", CHANNELS),
             *("MODEL.ONE_STAGE.NUM_CLASSES", NUM_CLASSES),
+            *("MODEL.ONE_STAGE.DEFORM_CONV", "grid_sample"),
             *(f"{head}.CHANNELS", CHANNELS, f"{head}.NUM_CONVS", 1, f"{head}.INIT_STD", 0.05),
             *options,
         ]

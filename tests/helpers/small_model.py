@@ -21,7 +21,7 @@ _OPTIONS: list[Any] = [
     *("MODEL.ONE_STAGE.NUM_CLASSES", NUM_CLASSES),
     *("MODEL.ONE_STAGE.HEAD.VFNetHead.CHANNELS", 64),
     *("MODEL.ONE_STAGE.HEAD.VFNetHead.INIT_STD", 0.05),
-    *("MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV", "grid_sample"),
+    *("MODEL.ONE_STAGE.DEFORM_CONV", "grid_sample"),
 ]
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vfnet_d2.layers.batch_norm import FixedStatsBatchNorm2d
-from vfnet_d2.layers.folded_conv import FoldedConv2d, set_fold_norms
+from vfnet_d2.layers.folded_conv import FoldedConv2d, fold_norms
 
 # Convolutions and sums in another order: see conftest.py.
 pytestmark = pytest.mark.usefixtures("float64")
@@ -36,7 +36,7 @@ def conv_with(norm: nn.Module, **options: Any) -> Conv2d:
 def folding(conv: Conv2d) -> nn.Module:
     """A copy that folds."""
     holder = nn.Sequential(copy.deepcopy(conv))
-    set_fold_norms(holder, True)
+    fold_norms(holder)
     assert type(holder[0]) is FoldedConv2d
     return holder
 
@@ -119,15 +119,31 @@ def test_changed_parameters_count_at_once() -> None:
         torch.testing.assert_close(folds(x), conv(x))
 
 
-def test_names_and_tensors_stay_and_it_can_be_undone() -> None:
+def test_names_and_tensors_stay() -> None:
     conv = conv_with(FixedStatsBatchNorm2d(8))
     holder = nn.Sequential(conv, Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1))
     before = {name: tensor.data_ptr() for name, tensor in holder.state_dict().items()}
-    set_fold_norms(holder, True)
+    fold_norms(holder)
     assert {n: t.data_ptr() for n, t in holder.state_dict().items()} == before
     assert [type(x) for x in holder] == [FoldedConv2d, Conv2d, nn.Conv2d]
-    set_fold_norms(holder, False)
-    assert [type(x) for x in holder] == [Conv2d, Conv2d, nn.Conv2d]
+
+
+def test_folding_takes_no_random_numbers() -> None:
+    holder = nn.Sequential(conv_with(FixedStatsBatchNorm2d(8)))
+    before = torch.get_rng_state()
+    fold_norms(holder)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_settings_of_the_convolution_stay() -> None:
+    conv = conv_with(
+        nn.BatchNorm2d(8).eval(),
+        **{"kernel_size": (3, 1), "stride": (2, 1), "padding": (2, 0), "dilation": (2, 1)},
+        **{"groups": 2, "bias": False, "padding_mode": "reflect"},
+    )
+    (folds,) = folding(conv)
+    plain = {key: value for key, value in vars(conv).items() if not key.startswith("_")}
+    assert {key: vars(folds)[key] for key in plain} == plain
 
 
 def test_other_norms_and_subclasses_stay() -> None:
@@ -139,6 +155,6 @@ def test_other_norms_and_subclasses_stay() -> None:
     x = torch.randn(1, 4, 6, 6)
     with torch.no_grad():
         expected = holder.eval()(x)
-        set_fold_norms(holder, True)
+        fold_norms(holder)
         assert torch.equal(holder(x), expected)
     assert type(holder[1]) is Special

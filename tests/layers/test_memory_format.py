@@ -3,25 +3,20 @@
 import pytest
 import torch
 
-from vfnet_d2.layers.memory_format import check_memory_format, lay_out
+from vfnet_d2.layers.memory_format import lay_out
 
-CHANNELS_LAST = torch.channels_last
+FORMATS = [torch.channels_last, torch.contiguous_format]
 
 
-@pytest.mark.parametrize(
-    ("name", "channels_last"), [("auto", True), ("channels_last", True), ("contiguous", False)]
-)
-@pytest.mark.parametrize("before", [torch.contiguous_format, torch.channels_last])
-def test_values_stay_and_lie_as_asked(
-    name: str, channels_last: bool, before: torch.memory_format
-) -> None:
+@pytest.mark.parametrize("before", FORMATS)
+def test_on_a_cpu_the_channels_of_a_cell_lie_together(before: torch.memory_format) -> None:
     x = torch.randn(2, 3, 4, 5).contiguous(memory_format=before)
-    found = lay_out(x, name)
+    found = lay_out(x)
     assert torch.equal(found, x)
-    assert found.is_contiguous(memory_format=CHANNELS_LAST) == channels_last
-    assert found.is_contiguous() != channels_last
+    assert found.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"'nhwc'.*'auto', 'contiguous', 'channels_last'"):
-        check_memory_format("nhwc")
+@pytest.mark.parametrize("before", FORMATS)
+def test_elsewhere_maps_are_contiguous(before: torch.memory_format) -> None:
+    x = torch.randn(2, 3, 4, 5, device="meta").contiguous(memory_format=before)
+    assert lay_out(x).is_contiguous()

@@ -65,7 +65,7 @@ def test_a_short_terminal_shows_plan_progress_and_warnings(
     args = argparse.Namespace(config_file=YAML, eval_only=True)
     log_setup(yaml_config(tmp_path), args, output_dir=str(tmp_path), short_terminal=True)
     spoken = ("detectron2.utils.events", "vfnet_d2.finetune.job")
-    silent = ("detectron2.data.build", "fvcore.common.checkpoint", "vfnet_d2.layers.deform.fastest")
+    silent = ("detectron2.data.build", "fvcore.common.checkpoint", "vfnet_d2.layers.deform.backend")
     for name in (*spoken, *silent):
         logging.getLogger(name).info("a line of %s", name)
         logging.getLogger(name).warning("a warning of %s", name)

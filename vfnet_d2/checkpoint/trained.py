@@ -18,7 +18,7 @@ from vfnet_d2.checkpoint.convert.architecture import model_name, shapes_of
 from vfnet_d2.checkpoint.convert.shipped import configs_for
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.metadata import ENTRY, InputConvention, Metadata
-from vfnet_d2.config import add_vfnet_config
+from vfnet_d2.config import add_vfnet_config, without_retired_keys
 from vfnet_d2.modeling.detector import Detector, is_detector_class
 
 # What a prediction or another training depends on. Names of datasets and paths are nobody's
@@ -113,7 +113,7 @@ def config_from_text(text: str, path: object) -> CfgNode:
     """
     cfg = add_vfnet_config(get_cfg())
     try:
-        cfg.merge_from_other_cfg(CfgNode(yaml.safe_load(text)))
+        cfg.merge_from_other_cfg(without_retired_keys(CfgNode(yaml.safe_load(text))))
     except _NOT_UNDERSTOOD as error:
         raise CheckpointError(
             f"the config in {path} cannot be understood ({error}); was it written by another "

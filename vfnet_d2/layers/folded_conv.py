@@ -25,13 +25,13 @@ class FoldedConv2d(Conv2d):
         return x if self.activation is None else self.activation(x)
 
     def _keeps_gradient(self, x: Tensor) -> bool:
-        """Whether a graph is made here; frozen stages make none, in training neither."""
+        """Return whether a graph is made here; frozen stages make none, in training neither."""
         tensors = (x, self.weight, self.bias, self.norm.weight, self.norm.bias)
         return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 def is_fixed(norm: Any) -> bool:
-    """Whether a norm uses stored statistics now: the same factor and shift for every input."""
+    """Return whether a norm uses stored statistics now, so that it is the same for every input."""
     return getattr(norm, "running_var", None) is not None and not (
         # Detectron2's FrozenBatchNorm2d is fixed also in training mode.
         norm.training and isinstance(norm, nn.modules.batchnorm._BatchNorm)
@@ -39,7 +39,7 @@ def is_fixed(norm: Any) -> bool:
 
 
 def folded(weight: Tensor, bias: Tensor | None, norm: Any) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution that also does a fixed norm's work.
+    """Return weight and bias of the convolution that also does a fixed norm's work.
 
     PyTorch's ``fuse_conv_bn_weights`` makes parameters of them, which ``torch.compile`` refuses.
 
@@ -58,17 +58,38 @@ def folded(weight: Tensor, bias: Tensor | None, norm: Any) -> tuple[Tensor, Tens
     return weight * scale[:, None, None, None], shift
 
 
-def set_fold_norms(module: nn.Module, enabled: bool) -> None:
-    """Turn every plain Detectron2 ``Conv2d`` with a norm into a :class:`FoldedConv2d`, or back.
+def fold_norms(module: nn.Module) -> None:
+    """Replace every plain Detectron2 ``Conv2d`` with a norm by a :class:`FoldedConv2d`.
 
-    In place; subclasses, which may compute something else, stay as they are. Parameters, their
-    names and their values do not change.
+    The replacements have the same parameters, buffers and names. Subclasses of ``Conv2d``, which
+    may compute something else, stay as they are. Replace before anything else holds a reference to
+    the convolutions.
 
     Args:
-        module: whose convolutions are turned.
-        enabled: False for convolution and norm one after the other, always.
+        module: whose descendants are replaced, in place.
     """
-    before, after = (Conv2d, FoldedConv2d) if enabled else (FoldedConv2d, Conv2d)
-    for part in module.modules():
-        if type(part) is before and part.norm is not None:
-            part.__class__ = after
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            if type(child) is Conv2d and child.norm is not None:
+                setattr(parent, name, folded_like(child))
+
+
+def folded_like(conv: Conv2d) -> FoldedConv2d:
+    """Return a convolution with the settings of ``conv`` that shares its parameters and norm."""
+    with torch.device("meta"):  # takes no memory, and no numbers from the random generator
+        made = FoldedConv2d(
+            conv.in_channels,
+            conv.out_channels,
+            kernel_size=conv.kernel_size,
+            stride=conv.stride,
+            padding=conv.padding,
+            dilation=conv.dilation,
+            groups=conv.groups,
+            bias=conv.bias is not None,
+            padding_mode=conv.padding_mode,
+            norm=conv.norm,
+            activation=conv.activation,
+        )
+    made.weight, made.bias = conv.weight, conv.bias
+    made.training = conv.training
+    return made

@@ -44,13 +44,10 @@ class ClasswiseNMS:
 
     Args:
         iou_thresh: a box that overlaps a better one by more than this IoU goes.
-        best_first: look at the best candidates alone where enough of them stay; the detections
-            are the same.
     """
 
-    def __init__(self, iou_thresh: float, *, best_first: bool = True) -> None:
+    def __init__(self, iou_thresh: float) -> None:
         self.iou_thresh = iou_thresh
-        self.best_first = best_first
 
     def __call__(
         self, boxes: Tensor, scores: Tensor, classes: Tensor, *, limit: int
@@ -58,8 +55,7 @@ class ClasswiseNMS:
         """See :class:`Suppression`."""
         # A box is suppressed by better ones alone. So when enough of the best candidates stay,
         # the others need no look; their cost would be quadratic.
-        most = _CANDIDATES_PER_DETECTION * limit if self.best_first else len(scores)
-        first = scores.topk(min(len(scores), most)).indices
+        first = scores.topk(min(len(scores), _CANDIDATES_PER_DETECTION * limit)).indices
         keep = first[batched_nms(boxes[first], scores[first], classes[first], self.iou_thresh)]
         if len(keep) < limit and len(first) < len(scores):
             keep = batched_nms(boxes, scores, classes, self.iou_thresh)

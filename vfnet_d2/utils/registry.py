@@ -18,15 +18,23 @@ def defaults_node(function: Callable[..., Any]) -> CfgNode:
     Args:
         function: a class or function whose defaults yacs can hold.
     """
-    node = CfgNode()
-    for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.default is not inspect.Parameter.empty:
-            node[name.upper()] = _plain(parameter.default)
-    return node
+    return CfgNode(
+        {name.upper(): plain_default(x) for name, x in signature_defaults(function).items()}
+    )
 
 
-def _plain(default: Any) -> Any:
-    """A default as YAML can hold it: it has no tuples within tuples."""
+def signature_defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the keyword arguments that have a default, and the defaults.
+
+    Args:
+        function: a class or function.
+    """
+    parameters = inspect.signature(function).parameters.items()
+    return {n: x.default for n, x in parameters if x.default is not inspect.Parameter.empty}
+
+
+def plain_default(default: Any) -> Any:
+    """Return a default as YAML can hold it: it has no tuples within tuples."""
     if isinstance(default, tuple) and any(isinstance(item, tuple) for item in default):
         return [list(item) for item in default]
     return default

@@ -8,7 +8,8 @@ from vfnet_d2.modeling.dense.box_coders import CentreSizeDeltas, LogDistances
 from vfnet_d2.modeling.dense.detectors.atss import ATSS, FCOSATSS
 from vfnet_d2.modeling.dense.matchers.atss import ATSSMatcher
 
-from .tower import STRIDES, tower_detector
+from .pyramid import STRIDES
+from .tower import tower_detector
 
 
 def _matched_by_atss(detector: type, box_coder: DictConfig) -> DictConfig:

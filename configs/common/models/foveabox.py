@@ -8,7 +8,8 @@ from vfnet_d2.modeling.dense.box_coders import LogDistances
 from vfnet_d2.modeling.dense.detectors.foveabox import FoveaBox
 from vfnet_d2.modeling.dense.matchers.fovea import FoveaMatcher
 
-from .tower import STRIDES, plain, tower_detector
+from .pyramid import STRIDES
+from .tower import plain, tower_detector
 
 
 def foveabox() -> DictConfig:

@@ -8,7 +8,8 @@ from vfnet_d2.modeling.dense.box_coders import CentreSizeDeltas
 from vfnet_d2.modeling.dense.detectors.retinanet import OneStageRetinaNet
 from vfnet_d2.modeling.dense.matchers.max_iou import MaxIoUMatcher
 
-from .tower import STRIDES, plain, tower_detector
+from .pyramid import STRIDES
+from .tower import plain, tower_detector
 
 
 def retinanet() -> DictConfig:

@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from detectron2.config import LazyCall as L
-from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from omegaconf import DictConfig
 
 from vfnet_d2.losses.focal import FocalLoss
-from vfnet_d2.modeling.backbone.fpn import build_fpn
 from vfnet_d2.modeling.backbone.resnet import build_resnet
 from vfnet_d2.modeling.dense.heads.tower_head import TowerHead
 
-STRIDES = (8, 16, 32, 64, 128)
+from .pyramid import over_pyramid
 
 
 def tower_detector(
@@ -32,22 +30,15 @@ def tower_detector(
         offset: of the anchors' centres, in strides.
         parts: further parts of the detector.
     """
-    settings: dict[str, Any] = {"cls_loss": L(FocalLoss)(), "num_classes": 80, **parts}
-    return L(detector)(
-        backbone=L(build_fpn)(bottom_up=L(build_resnet)(depth=50)),
-        head=L(TowerHead)(
-            in_channels=256,
-            num_classes="${..num_classes}",
-            num_levels=len(sizes),
-            num_anchors=len(sizes[0]) * len(aspect_ratios),
-        ),
-        head_in_features=[f"p{level}" for level in range(3, 3 + len(sizes))],
-        anchor_generator=L(DefaultAnchorGenerator)(
-            sizes=[list(level) for level in sizes],
-            aspect_ratios=[list(aspect_ratios)],
-            strides=list(STRIDES[: len(sizes)]),
-            offset=offset,
-        ),
+    settings: dict[str, Any] = {"cls_loss": L(FocalLoss)(), **parts}
+    return over_pyramid(
+        detector,
+        bottom_up=L(build_resnet)(depth=50),
+        head=TowerHead,
+        sizes=sizes,
+        aspect_ratios=aspect_ratios,
+        offset=offset,
+        head_arguments={"num_anchors": len(sizes[0]) * len(aspect_ratios)},
         **settings,
     )
 

@@ -3,12 +3,10 @@
 from typing import Any
 
 from detectron2.config import LazyCall as L
-from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from omegaconf import DictConfig
 
 from vfnet_d2.losses.box import GIoULoss
 from vfnet_d2.losses.varifocal import VarifocalLoss
-from vfnet_d2.modeling.backbone.fpn import build_fpn
 from vfnet_d2.modeling.backbone.res2net import build_res2net
 from vfnet_d2.modeling.backbone.resnet import build_resnet
 from vfnet_d2.modeling.dense.box_coders import LinearDistances
@@ -16,24 +14,22 @@ from vfnet_d2.modeling.dense.detectors.vfnet import VFNet
 from vfnet_d2.modeling.dense.heads.vfnet_head import VFNetHead
 from vfnet_d2.modeling.dense.matchers.atss import ATSSMatcher
 
+from .pyramid import STRIDES, over_pyramid
+
 
 def vfnet(*, bottom_up: DictConfig, num_classes: int = 80, channels: int = 256) -> DictConfig:
     """VFNet over a backbone and FPN levels P3-P7 of ``channels`` channels."""
-    return L(VFNet)(
-        backbone=L(build_fpn)(bottom_up=bottom_up, channels=channels),
-        head=L(VFNetHead)(in_channels=channels, num_classes="${..num_classes}", num_levels=5),
-        head_in_features=["p3", "p4", "p5", "p6", "p7"],
-        anchor_generator=L(DefaultAnchorGenerator)(
-            sizes=[[64], [128], [256], [512], [1024]],
-            aspect_ratios=[[1.0]],
-            strides=[8, 16, 32, 64, 128],
-            offset=0.0,
-        ),
+    return over_pyramid(
+        VFNet,
+        bottom_up=bottom_up,
+        head=VFNetHead,
+        sizes=[[8 * stride] for stride in STRIDES],
+        channels=channels,
+        num_classes=num_classes,
         box_coder=L(LinearDistances)(),
         matcher=L(ATSSMatcher)(),
         cls_loss=L(VarifocalLoss)(),
         box_loss=L(GIoULoss)(),
-        num_classes=num_classes,
     )
 
 

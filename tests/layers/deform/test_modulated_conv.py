@@ -1,6 +1,7 @@
 """Tests of vfnet_d2.layers.deform.modulated_conv."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -9,10 +10,9 @@ from torch.nn import functional as F
 
 from vfnet_d2.layers.deform import modulated_conv as module
 from vfnet_d2.layers.deform.modulated_conv import (
-    DEFORM_CONVS,
+    MODULATED_CONVS,
     ModulatedDeformConv2d,
     modulated_deform_conv,
-    set_deform_conv,
 )
 
 
@@ -47,14 +47,17 @@ def naive(
     return out
 
 
+@pytest.mark.parametrize("name", MODULATED_CONVS)
 @pytest.mark.parametrize(("stride", "groups"), [(1, 1), (2, 1), (1, 2), (2, 2)])
-def test_equals_the_definition(stride: int, groups: int) -> None:
+def test_equals_the_definition(stride: int, groups: int, name: str) -> None:
     x = torch.randn(1, 4, 5, 4, dtype=torch.float64)
     size = [math.ceil(side / stride) for side in (5, 4)]
     offsets = torch.randn(1, 18, *size, dtype=torch.float64) * 2
     mask = torch.rand(1, 9, *size, dtype=torch.float64)
     weight = torch.randn(2, 4 // groups, 3, 3, dtype=torch.float64)
-    ours = modulated_deform_conv(x, offsets, mask, weight, stride=(stride, stride))
+    ours = modulated_deform_conv(
+        x, offsets, mask, weight, stride=(stride, stride), implementation=name
+    )
     torch.testing.assert_close(ours, naive(x, offsets, mask, weight, stride=stride, groups=groups))
 
 
@@ -126,26 +129,47 @@ def test_samples_in_float32_under_autocast(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", ["gather", "grid_sample"])
 @pytest.mark.parametrize(("stride", "groups"), [(1, 1), (2, 1), (1, 4), (2, 2)])
-def test_the_gather_gives_torchvision_s_values_and_gradients(stride: int, groups: int) -> None:
+def test_all_give_torchvision_s_values_and_gradients(stride: int, groups: int, name: str) -> None:
     layer = ModulatedDeformConv2d(
         8, 12, kernel_size=3, stride=stride, padding=1, groups=groups
     ).double()
     nn.init.normal_(layer.conv_offset.weight, std=0.5)
     x = torch.randn(2, 8, 9, 7, dtype=torch.float64, requires_grad=True)
     results = []
-    for name in DEFORM_CONVS:
-        layer.implementation = name
+    for implementation in (name, "torchvision"):
+        layer.implementation = implementation
         out = layer(x)
         leaves = [x, *layer.parameters()]
         results.append([out, *torch.autograd.grad(out.square().sum(), leaves)])
     torch.testing.assert_close(*results)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 3, "dilation": 2, "padding": 2},
+        {"kernel_size": (1, 3), "padding": (0, 2), "stride": (2, 1)},
+        {"kernel_size": (5, 3), "padding": 0, "dilation": (1, 2)},
+    ],
+)
+def test_grid_sample_has_torchvision_s_geometries(options: dict[str, Any]) -> None:
+    layer = ModulatedDeformConv2d(2, 3, **options).double()
+    nn.init.normal_(layer.conv_offset.weight, std=0.5)
+    x = torch.randn(2, 2, 9, 8, dtype=torch.float64)
+    results = []
+    for name in ("grid_sample", "torchvision"):
+        layer.implementation = name
+        results.append(layer(x))
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("name", MODULATED_CONVS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_the_gather_keeps_the_input_s_precision(dtype: torch.dtype) -> None:
+def test_the_input_s_precision_is_kept(dtype: torch.dtype, name: str) -> None:
     layer = ModulatedDeformConv2d(8, 4, kernel_size=3, padding=1)
-    layer.implementation = "gather"
+    layer.implementation = name
     with torch.autocast("cpu", dtype=dtype):
         assert layer(torch.randn(1, 8, 5, 5).to(dtype)).dtype == dtype
 
@@ -154,35 +178,32 @@ def test_the_gather_keeps_the_input_s_precision(dtype: torch.dtype) -> None:
 def test_a_geometry_that_cannot_be_gathered_goes_to_torchvision(options: dict[str, int]) -> None:
     layer = ModulatedDeformConv2d(2, 2, kernel_size=3, **options)
     results = []
-    for name in DEFORM_CONVS:
+    for name in ("gather", "torchvision"):
         layer.implementation = name
         results.append(layer(torch.ones(1, 2, 6, 6)))
     assert torch.equal(*results)
 
 
-def test_auto_uses_what_was_measured_to_be_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("wanted", "runs"), [("auto", "gather"), ("torchvision", "torchvision")])
+def test_what_runs_is_the_table_s_or_the_layer_s(
+    wanted: str, runs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     used: list[str] = []
 
     def spy(x: Tensor, *_: Tensor, implementation: str, **options: object) -> Tensor:
         used.append(implementation)
         return x
 
-    monkeypatch.setattr(module, "fastest_deform_conv", lambda kind: f"best on {kind}")
     monkeypatch.setattr(module, "modulated_deform_conv", spy)
-    ModulatedDeformConv2d(2, 2, kernel_size=3, padding=1)(torch.ones(1, 2, 4, 4))
-    assert used == ["best on cpu"]
+    layer = ModulatedDeformConv2d(2, 2, kernel_size=3, padding=1)
+    layer.implementation = wanted
+    layer(torch.ones(1, 2, 4, 4))
+    assert used == [runs]
 
 
-def test_measuring_names_an_implementation_and_leaves_the_random_state_alone() -> None:
-    module.fastest_deform_conv.cache_clear()
-    before = torch.get_rng_state()
-    assert module.fastest_deform_conv("cpu") in DEFORM_CONVS
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_the_implementation_of_a_whole_model_is_set_at_once() -> None:
-    model = nn.Sequential(ModulatedDeformConv2d(2, 2, kernel_size=3), nn.ReLU())
-    set_deform_conv(model, "gather")
-    assert model[0].implementation == "gather"
-    with pytest.raises(ValueError, match=r"DEFORM_CONV\) is 'cudnn'; choose one of \('auto', "):
-        set_deform_conv(model, "cudnn")
+# torchvision's deform_conv2d asks its sizes whether they agree.
+@pytest.mark.filterwarnings("ignore:Converting a tensor to a Python boolean")
+def test_traces_as_one_operator() -> None:
+    layer = ModulatedDeformConv2d(2, 2, kernel_size=3, padding=1)
+    traced = torch.jit.trace(layer, torch.ones(1, 2, 4, 4))
+    assert "torchvision::deform_conv2d" in str(traced.inlined_graph)

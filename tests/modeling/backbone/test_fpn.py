@@ -1,17 +1,21 @@
 """Tests of vfnet_d2.modeling.backbone.fpn."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
-from detectron2.modeling import build_backbone
+from detectron2.layers import Conv2d
+from detectron2.modeling import Backbone, build_backbone
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.helpers.small_model import small_config
 from vfnet_d2.layers.batch_norm import FixedStatsBatchNorm2d
 from vfnet_d2.layers.deform.modulated_conv import ModulatedDeformConv2d
+from vfnet_d2.layers.folded_conv import FoldedConv2d
 from vfnet_d2.modeling.backbone.fpn import build_fpn
+from vfnet_d2.modeling.backbone.res2net import build_res2net
 from vfnet_d2.modeling.backbone.resnet import build_resnet
 
 
@@ -161,3 +165,19 @@ def test_the_yaml_builder_of_res2net_takes_its_width() -> None:
 def test_keys_without_a_meaning_here_are_named(options: list[object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_backbone(small_config(*options))
+
+
+@pytest.mark.parametrize("build", [build_resnet, lambda **options: build_res2net(depth=50)])
+def test_every_convolution_with_a_plain_norm_folds_it(build: Callable[..., Backbone]) -> None:
+    made = build_fpn(bottom_up=build(depth=50), channels=32, norm="BN")
+    convs = {name: part for name, part in made.named_modules() if isinstance(part, Conv2d)}
+    assert len(convs) > 50  # those of a ResNet-50, and eight of the pyramid
+    assert {type(conv) for conv in convs.values()} == {FoldedConv2d}
+
+
+def test_the_pyramid_goes_through_the_convolutions_that_it_registers() -> None:
+    made = build_fpn(bottom_up=build_resnet(depth=18, res2_channels=8), channels=32, norm="BN")
+    laterals = [made.fpn_lateral5, made.fpn_lateral4, made.fpn_lateral3]
+    outputs = [made.fpn_output5, made.fpn_output4, made.fpn_output3]
+    assert made.lateral_convs == laterals and made.output_convs == outputs
+    assert {type(conv) for conv in laterals + outputs} == {FoldedConv2d}

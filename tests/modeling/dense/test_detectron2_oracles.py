@@ -138,7 +138,7 @@ def retinanets(coder: Any) -> Pair:
         )
     }
 
-    def matcher(anchors: Sequence[Boxes], targets: Sequence[Instances]) -> Assignment:
+    def matcher(anchors: Sequence[Boxes], targets: Sequence[Instances], **_: Any) -> Assignment:
         flat = Boxes.cat(list(anchors))
         found = [rule(pairwise_iou(target.gt_boxes, flat)) for target in targets]
         return assign_each_anchor(*(torch.stack(x) for x in zip(*found, strict=True)))
@@ -185,7 +185,7 @@ def fcoses(coder: Any) -> Pair:
         **shared(),
     )
 
-    def matcher(anchors: Sequence[Boxes], targets: Sequence[Instances]) -> Assignment:
+    def matcher(anchors: Sequence[Boxes], targets: Sequence[Instances], **_: Any) -> Assignment:
         # It gives the class and the box itself of each point, not the box's number.
         classes, boxes = theirs.label_anchors(list(anchors), list(targets))
         gt_idxs = [
@@ -233,7 +233,10 @@ def test_equal_losses(build: Any, coder: Any) -> None:
     pair = build(coder)
     matched: list[Assignment] = []
     matcher = pair.ours.matcher
-    pair.ours.matcher = lambda *args: (matched.append(matcher(*args)), matched[-1])[1]
+    pair.ours.matcher = lambda *args, **sizes: (
+        matched.append(matcher(*args, **sizes)),
+        matched[-1],
+    )[1]
     ours = pair.ours.train()(inputs())
     with EventStorage():
         theirs = pair.theirs.train()(inputs())

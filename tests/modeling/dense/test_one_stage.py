@@ -66,7 +66,7 @@ def hand_made(
     stages = [DenseBoxes([x.transpose(1, 2)[:, :, None]]) for x in (initial, refined)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model.anchor_generator, "forward", lambda maps: [Boxes(anchors)])
-        patch.setattr(model, "matcher", lambda anchors, targets: assignment)
+        patch.setattr(model, "matcher", lambda anchors, targets, padded_sizes: assignment)
         losses = model.losses(HeadOutputs([logits], stages), [targets] * num_images)
     return losses, logits
 
@@ -211,6 +211,41 @@ def test_an_unknown_part_lists_the_registered(key: str, known: str) -> None:
 
 
 def test_an_unknown_candidate_unit_lists_the_known() -> None:
-    known = r"\['pairs', 'pairs_of_all', 'points'\]"
+    known = r"\['pairs', 'points'\]"
     with pytest.raises(ValueError, match=rf"candidate_unit is 'boxes', .*{known}"):
         small_model("MODEL.ONE_STAGE.CANDIDATE_UNIT", "boxes")
+
+
+@pytest.mark.parametrize("unit", [32, 64])
+def test_the_backbone_says_how_far_an_image_is_padded(
+    unit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a batch of 128 x 128, an image of 33 x 60 keeps 64 x 64, whatever the pyramid divides."""
+    model = small_model()
+    monkeypatch.setattr(model.backbone, "_size_divisibility", unit)
+    seen = []
+    matcher = model.matcher
+
+    def spy(*args: Any, **sizes: Any) -> Any:
+        seen.append(sizes)
+        return matcher(*args, **sizes)
+
+    model.matcher = spy
+    model([random_input(33, 60, 1), random_input(128, 128, 1)])
+    assert seen == [{"padded_sizes": [(64, 64), (128, 128)]}]
+
+
+def test_of_another_backbone_other_anchors_belong_to_the_padding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = small_model()
+    model.cls_loss.iou_aware = False  # so that anchors without a part are not classified
+    counted = {}
+    for unit in (32, 64):
+        monkeypatch.setattr(model.backbone, "_size_divisibility", unit)
+        assignment: list[Any] = []
+        model.classified = lambda x, seen=assignment: seen.append(x) or x.labels >= 0
+        model([random_input(20, 20, 0), random_input(128, 128, 0)])
+        counted[unit] = int((assignment[0].labels[0] >= 0).sum())
+    # cells of 8, 16, 32, 64 and 128 pixels in 32 x 32 and in 64 x 64 pixels
+    assert counted == {32: 16 + 4 + 1 + 1 + 1, 64: 64 + 16 + 4 + 1 + 1}

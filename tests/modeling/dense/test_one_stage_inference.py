@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.plain import PLAIN_WAYS, apply_norms
 from tests.helpers.float64 import in_float64
 from tests.helpers.small_model import NUM_CLASSES, random_input, small_model
 from vfnet_d2.modeling.dense import postprocess
@@ -77,55 +78,48 @@ def passes_of_batch_norm(model: nn.Module) -> int:
     return sum(e.count for e in profile.key_averages() if e.key == "aten::batch_norm")
 
 
-def test_norms_are_folded_unless_the_key_says_no() -> None:
-    keys = ("MODEL.RESNETS.NORM", "FixedStatsBN", "MODEL.ONE_STAGE.FOLD_NORMS")
-    folded, plain = (small_model(*keys, value).eval() for value in (True, False))
-    assert passes_of_batch_norm(folded) == 0
-    assert passes_of_batch_norm(plain) == sum(
-        isinstance(part, nn.BatchNorm2d) for part in plain.modules()
-    )
+def test_norms_are_folded() -> None:
+    model = small_model("MODEL.RESNETS.NORM", "FixedStatsBN").eval()
+    assert passes_of_batch_norm(model) == 0
+    apply_norms(model)
+    norms = sum(isinstance(part, nn.BatchNorm2d) for part in model.modules())
+    assert passes_of_batch_norm(model) == norms > 0
 
 
-@pytest.mark.parametrize("name", ["auto", "channels_last", "contiguous"])
-def test_maps_lie_in_memory_as_the_key_says(name: str) -> None:
-    model = small_model("MODEL.ONE_STAGE.MEMORY_FORMAT", name).eval()
+def test_maps_lie_in_memory_as_the_device_prefers() -> None:
+    model = small_model().eval()
     seen = []
     model.backbone.bottom_up.res3.register_forward_hook(lambda *args: seen.append(args[2]))
     with torch.no_grad():
         model([random_input(96, 128, 0)])
-    channels_last = seen[0].is_contiguous(memory_format=torch.channels_last)
-    assert channels_last == (name != "contiguous")
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
 
-def test_an_unknown_memory_format_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"MODEL\.ONE_STAGE\.MEMORY_FORMAT\) is 'nhwc'"):
-        small_model("MODEL.ONE_STAGE.MEMORY_FORMAT", "nhwc")
+def fixed_model() -> nn.Module:
+    """A detector with gathered stars, and statistics that are not those of a new layer."""
+    model = small_model(
+        *("MODEL.RESNETS.NORM", "FixedStatsBN", "MODEL.ONE_STAGE.SCORE_THRESH", 0.0),
+        *("MODEL.ONE_STAGE.DEFORM_CONV", "gather"),
+    ).eval()
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            generator = torch.Generator().manual_seed(part.num_features)
+            part.running_mean.normal_(0, 0.1, generator=generator)
+            part.running_var.uniform_(0.5, 2, generator=generator)
+    return model
 
 
 def test_fast_ways_find_the_same() -> None:
     """Each of them off, all off and all on."""
-    norm = ("MODEL.RESNETS.NORM", "FixedStatsBN", "MODEL.ONE_STAGE.SCORE_THRESH", 0.0)
-    star = ("MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV", "gather")
-    keys = {
-        "MODEL.ONE_STAGE.MEMORY_FORMAT": "contiguous",
-        "MODEL.ONE_STAGE.FOLD_NORMS": False,
-        "MODEL.ONE_STAGE.HEAD.VFNetHead.SPARSE_REFINEMENT": False,
-        "MODEL.ONE_STAGE.CANDIDATE_UNIT": "pairs_of_all",
-        "MODEL.ONE_STAGE.SUPPRESSION.ClasswiseNMS.BEST_FIRST": False,
-    }
-    variants = [{}, keys, *({key: value} for key, value in keys.items())]
     results = []
-    for variant in variants:
-        options = (x for pair in variant.items() for x in pair)
-        model = in_float64(small_model(*norm, *star, *options)).eval()
-        for part in model.modules():  # statistics that are not those of a new layer
-            if isinstance(part, nn.BatchNorm2d):
-                generator = torch.Generator().manual_seed(part.num_features)
-                part.running_mean.normal_(0, 0.1, generator=generator)
-                part.running_var.uniform_(0.5, 2, generator=generator)
+    for changes in (PLAIN_WAYS, (), *((change,) for change in PLAIN_WAYS)):
+        model = fixed_model()
+        for change in changes:
+            change(model)
+        in_float64(model)
         with torch.no_grad():
             results.append(model([random_input(96, 128, 0)])[0]["instances"])
-    plain = results[1]
+    plain = results[0]
     assert len(plain) == 100
     for found in results:
         torch.testing.assert_close(found.scores, plain.scores)

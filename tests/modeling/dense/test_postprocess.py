@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.ops import box_iou
 
+from benchmarks.plain import NMSOfAll, select_pairs_of_all
 from tests.helpers.naive_suppression import random_candidates
 from vfnet_d2.modeling import suppression as suppression_module
 from vfnet_d2.modeling.dense.postprocess import (
@@ -18,7 +19,6 @@ from vfnet_d2.modeling.dense.postprocess import (
     deltas_at,
     detect,
     select_pairs,
-    select_pairs_of_all,
     select_points,
     suppress_image,
 )
@@ -105,14 +105,14 @@ def test_pairs_are_the_best_of_all(topk: int, score_thresh: float, select: Any) 
     assert chosen(select, scores, score_thresh=score_thresh, topk=topk) == expected
 
 
-def test_all_pairs_are_looked_at_where_the_config_says_so() -> None:
+def test_few_pairs_are_looked_at() -> None:
     logits = torch.zeros(60, 7)
     looked_at = {}
-    for unit, select in CANDIDATE_SELECTORS.items():
+    for unit, select in {**CANDIDATE_SELECTORS, "all": select_pairs_of_all}.items():
         with Sigmoids() as sigmoids:
             select(logits, score_thresh=0.05, topk=4)
         looked_at[unit] = sigmoids.elements
-    assert looked_at == {"pairs": 4 * 7, "pairs_of_all": 60 * 7, "points": 4 * 7}
+    assert looked_at == {"pairs": 4 * 7, "all": 60 * 7, "points": 4 * 7}
 
 
 def test_points_are_counted_with_all_their_classes() -> None:
@@ -171,23 +171,19 @@ def test_the_best_of_all_levels_remain() -> None:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("threshold", [0.3, 0.6])
 @pytest.mark.parametrize("limit", [1, 3, 30, 100])
-@pytest.mark.parametrize("best_first", [True, False])
+@pytest.mark.parametrize("kind", [ClasswiseNMS, NMSOfAll])
 def test_suppression_is_the_naive_loop(
-    seed: int, threshold: float, limit: int, best_first: bool
+    seed: int, threshold: float, limit: int, kind: type[ClasswiseNMS]
 ) -> None:
     boxes, scores, classes = random_candidates(80, seed)
-    suppression = ClasswiseNMS(threshold, best_first=best_first)
-    keep, kept_scores = suppression(boxes, scores, classes, limit=limit)
+    keep, kept_scores = kind(threshold)(boxes, scores, classes, limit=limit)
     expected = naive_nms(boxes, scores, classes, threshold)
     assert len(expected) < 80
     np.testing.assert_array_equal(keep[:limit], expected[:limit])
     assert torch.equal(kept_scores[:limit], scores[expected][:limit])
 
 
-@pytest.mark.parametrize(("best_first", "looked_at"), [(True, [20]), (False, [40])])
-def test_the_best_candidates_are_looked_at_first(
-    best_first: bool, looked_at: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_best_candidates_are_looked_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def counting(boxes: Tensor, *others: Any) -> Tensor:
@@ -197,8 +193,8 @@ def test_the_best_candidates_are_looked_at_first(
     nms = suppression_module.batched_nms
     monkeypatch.setattr(suppression_module, "batched_nms", counting)
     boxes, scores, classes = random_candidates(40, 0)
-    ClasswiseNMS(0.6, best_first=best_first)(boxes, scores, classes, limit=2)
-    assert seen == looked_at
+    ClasswiseNMS(0.6)(boxes, scores, classes, limit=2)
+    assert seen == [20]
 
 
 def test_suppression_falls_back_to_all_candidates() -> None:

@@ -77,6 +77,11 @@ def test_each_stage_s_losses_are_summed_weighted_and_normalised() -> None:
     assert found == {"loss_bbox": 2.25, "loss_bbox_refine": 2.0}
 
 
+def test_every_stage_of_three_has_its_loss() -> None:
+    found = box_losses([torch.tensor([x]) for x in (1.0, 2.0, 3.0)], (1, 1, 2), torch.ones(3))
+    assert found == {"loss_bbox": 1.0, "loss_bbox_refine": 2.0, "loss_bbox_refine2": 6.0}
+
+
 def test_one_stage_takes_the_last_weight() -> None:
     found = box_losses([torch.tensor([3.0])], (1.5, 2.0), torch.tensor([1.0]))
     assert found == {"loss_bbox": 6.0}

@@ -1,19 +1,27 @@
 """Modulated deformable convolution (Zhu et al., Deformable ConvNets v2, CVPR 2019)."""
 
-import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from detectron2.layers import Conv2d
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
-from vfnet_d2.layers.deform.fastest import choose_fastest, time_passes
+from vfnet_d2.layers.deform.backend import MODULATED_BACKENDS, DeformableLayer
 from vfnet_d2.layers.deform.gather_conv import gather_conv
 from vfnet_d2.layers.deform.gather_plan import gather_plan
+from vfnet_d2.layers.deform.grid_sample import sample_points
 from vfnet_d2.layers.precision import at_least_float32
 
-DEFORM_CONVS = ("torchvision", "gather")
+
+class Geometry(NamedTuple):
+    """Strides, padding with zeros, and distances of the kernel's points, each (y, x)."""
+
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
 
 
 def modulated_deform_conv(
@@ -30,9 +38,9 @@ def modulated_deform_conv(
 ) -> Tensor:
     """Convolve samples taken off the grid, each scaled by its mask.
 
-    "torchvision" is its kernel ``deform_conv2d``; "gather" reads the samples with
-    :mod:`vfnet_d2.layers.deform.gather_conv`, several times faster on CPUs. Both give the same
-    values and gradients, up to rounding.
+    The implementations give the same values and gradients, up to rounding; see
+    :mod:`vfnet_d2.layers.deform.backend`. All of them sample in float32 at least: half precision
+    would move samples by a part of a cell.
 
     Args:
         x: (N, C, H, W).
@@ -43,34 +51,74 @@ def modulated_deform_conv(
         stride: of the grid, (y, x).
         padding: zeros around ``x``, (y, x).
         dilation: distance of the kernel's grid points, (y, x).
-        implementation: "torchvision", or "gather" where :func:`can_gather` allows it.
+        implementation: a name in ``MODULATED_CONVS``; "gather" where :func:`can_gather` allows it.
 
     Returns:
         (N, O, H', W') in the dtype of ``x``.
     """
-    if implementation == "gather":
-        plan = gather_plan(
-            [at_least_float32(offsets)],
-            masks=[at_least_float32(mask)],
-            sizes=[(x.shape[2], x.shape[3])],
-            stride=stride[0],
-        )
-        groups = x.shape[1] // weight.shape[1]
-        (out,) = gather_conv([x], plan, weight, groups=groups)
-        return out if bias is None else out + bias.to(out.dtype)[:, None, None]
-    # The kernel takes one dtype, and half precision would move samples by a part of a cell.
+    compute = MODULATED_CONVS[implementation]
+    offsets, mask = at_least_float32(offsets), at_least_float32(mask)
+    return compute(x, offsets, mask, weight, bias, Geometry(stride, padding, dilation))
+
+
+def _by_torchvision(
+    x: Tensor,
+    offsets: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    geometry: Geometry,
+) -> Tensor:
+    # The kernel takes one dtype.
     with torch.autocast(x.device.type, enabled=False):
         out = deform_conv2d(
             at_least_float32(x),
-            at_least_float32(offsets),
+            offsets,
             at_least_float32(weight),
             None if bias is None else at_least_float32(bias),
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            mask=at_least_float32(mask),
+            stride=geometry.stride,
+            padding=geometry.padding,
+            dilation=geometry.dilation,
+            mask=mask,
         )
     return out.to(x.dtype)
+
+
+def _by_gather(
+    x: Tensor,
+    offsets: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    geometry: Geometry,
+) -> Tensor:
+    sizes, stride = [(x.shape[2], x.shape[3])], geometry.stride[0]
+    plan = gather_plan([offsets], masks=[mask], sizes=sizes, stride=stride)
+    (out,) = gather_conv([x], plan, weight, groups=x.shape[1] // weight.shape[1])
+    return out if bias is None else out + bias.to(out.dtype)[:, None, None]
+
+
+def _by_grid_sample(
+    x: Tensor,
+    offsets: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    geometry: Geometry,
+) -> Tensor:
+    kernel_size = (weight.shape[2], weight.shape[3])
+    sampled = sample_points(x, offsets, kernel_size=kernel_size, **geometry._asdict())
+    sampled = (sampled * mask.flatten(2)[:, None]).to(x.dtype)  # (N, C, T, H' * W')
+    sampled = sampled.flatten(1, 2).unflatten(2, mask.shape[2:])
+    mix = weight.flatten(1)[:, :, None, None]
+    return F.conv2d(sampled, mix, bias, groups=x.shape[1] // weight.shape[1])
+
+
+MODULATED_CONVS: dict[str, Callable[..., Tensor]] = {
+    "torchvision": _by_torchvision,
+    "gather": _by_gather,
+    "grid_sample": _by_grid_sample,
+}
 
 
 def can_gather(
@@ -79,62 +127,11 @@ def can_gather(
     padding: tuple[int, int],
     dilation: tuple[int, int],
 ) -> bool:
-    """Whether "gather" has this geometry: 3x3, padding 1, no dilation, one stride."""
+    """Return whether "gather" has this geometry: 3x3, padding 1, no dilation, one stride."""
     return (kernel_size, padding, dilation) == ((3, 3), (1, 1), (1, 1)) and stride[0] == stride[1]
 
 
-@functools.cache
-def fastest_deform_conv(device_type: str) -> str:
-    """Time both implementations on this kind of device, once a process, and name the faster.
-
-    Args:
-        device_type: "cpu", "cuda", ...
-    """
-    size, channels = 48, 64
-    with torch.random.fork_rng(enabled=True):  # measuring must not shift a seeded run
-        x, weight, offsets, mask = (
-            torch.rand(*shape, device=device_type, requires_grad=True)
-            for shape in (
-                (1, channels, size, size),
-                (channels, channels, 3, 3),
-                (1, 18, size, size),
-                (1, 9, size, size),
-            )
-        )
-    seconds = {
-        name: time_passes(
-            functools.partial(modulated_deform_conv, implementation=name),
-            (x, offsets, mask, weight),
-            device_type,
-        )
-        for name in DEFORM_CONVS
-    }
-    return choose_fastest("Deformable convolution", seconds, device_type)
-
-
-def set_deform_conv(model: nn.Module, implementation: str) -> None:
-    """Choose the implementation of all modulated deformable convolutions of a model.
-
-    Args:
-        model: whose layers are set.
-        implementation: "torchvision", "gather", or "auto" for the one that is measured to be the
-            fastest on the input's kind of device.
-
-    Raises:
-        ValueError: unknown implementation.
-    """
-    known = ("auto", *DEFORM_CONVS)
-    if implementation not in known:
-        raise ValueError(
-            f"deform_conv (MODEL.ONE_STAGE.DEFORM_CONV) is {implementation!r}; "
-            f"choose one of {known}"
-        )
-    for module in model.modules():
-        if isinstance(module, ModulatedDeformConv2d):
-            module.implementation = implementation
-
-
-class ModulatedDeformConv2d(Conv2d):
+class ModulatedDeformConv2d(DeformableLayer, Conv2d):
     """Detectron2's ``Conv2d`` whose samples move and fade as a second convolution says.
 
     ``conv_offset`` predicts, for the T points of the kernel, 2T offsets, (dy, dx) point by point,
@@ -147,9 +144,10 @@ class ModulatedDeformConv2d(Conv2d):
             the offsets.
     """
 
+    backends = MODULATED_BACKENDS
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.implementation = "auto"
         self.points = self.kernel_size[0] * self.kernel_size[1]
         self.conv_offset = nn.Conv2d(
             self.in_channels,
@@ -167,6 +165,10 @@ class ModulatedDeformConv2d(Conv2d):
         nn.init.zeros_(self.conv_offset.weight)
         nn.init.zeros_(self.conv_offset.bias)
 
+    def is_gatherable(self) -> bool:
+        """Return whether "gather" can compute the layer's geometry; see :func:`can_gather`."""
+        return can_gather(self.kernel_size, self.stride, self.padding, self.dilation)
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, O, H', W'), with norm and activation where given."""
         moves, mask = self.conv_offset(x).split([2 * self.points, self.points], dim=1)
@@ -179,20 +181,10 @@ class ModulatedDeformConv2d(Conv2d):
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,
-            implementation=self._choose(x),
+            implementation=self.backend(x.device.type),
         )
         if self.norm is not None:
             x = self.norm(x)
         if self.activation is not None:
             x = self.activation(x)
         return x
-
-    def _choose(self, x: Tensor) -> str:
-        """Name of the implementation for this input; a traced model gets an operator of its own."""
-        if not can_gather(self.kernel_size, self.stride, self.padding, self.dilation):
-            return "torchvision"
-        if self.implementation != "auto":
-            return self.implementation
-        if torch.jit.is_tracing() or torch.compiler.is_compiling():
-            return "torchvision"
-        return fastest_deform_conv(x.device.type)

@@ -1,18 +1,15 @@
-"""Star convolution as a layer, and the choice of its implementation."""
+"""Star convolution as a layer."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from vfnet_d2.layers.deform.fastest import choose_fastest, time_passes
+from vfnet_d2.layers.deform.backend import STAR_BACKENDS, DeformableLayer, is_traced
 from vfnet_d2.layers.deform.gather_conv import gather_conv, gather_conv_cells
 from vfnet_d2.layers.deform.gather_plan import GatherPlan, gather_plan
-from vfnet_d2.layers.deform.star_ops import STAR_CONVS, star_offsets
-
-# Known to every exporter, so it is what a traced or compiled model gets.
-PORTABLE = "grid_sample"
+from vfnet_d2.layers.deform.star_ops import STAR_CONVS
 
 
 class Stars:
@@ -31,29 +28,21 @@ class Stars:
         return gather_plan(self.offsets)
 
 
-class StarConv2d(nn.Module):
+class StarConv2d(DeformableLayer, nn.Module):
     """3x3 convolution without bias over the stars of a feature map.
+
+    ``implementation`` is "auto", unless
+    :func:`~vfnet_d2.layers.deform.backend.set_deform_conv` chooses another one.
 
     Args:
         in_channels: C.
         out_channels: O.
-        implementation: a name in ``STAR_CONVS``, or "auto": the one measured to be the
-            fastest on the input's kind of device, :func:`fastest_star_conv`.
-
-    Raises:
-        ValueError: unknown implementation; the message lists the known ones.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, *, implementation: str = "auto"
-    ) -> None:
+    backends = STAR_BACKENDS
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        known = ["auto", *STAR_CONVS]
-        if implementation not in known:
-            raise ValueError(
-                f"unknown star convolution {implementation!r}; choose one of {', '.join(known)}"
-            )
-        self.implementation = implementation
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
@@ -67,7 +56,7 @@ class StarConv2d(nn.Module):
         Returns:
             (N, O, H, W).
         """
-        return STAR_CONVS[self._choose(x)](x, offsets, self.weight)
+        return STAR_CONVS[self.backend(x.device.type)](x, offsets, self.weight)
 
     def forward_levels(self, features: Sequence[Tensor], stars: "Stars") -> list[Tensor]:
         """Convolve L feature maps with shared weights.
@@ -79,7 +68,7 @@ class StarConv2d(nn.Module):
         Returns:
             L tensors (N, O, H, W).
         """
-        name = self._choose(features[0])
+        name = self.backend(features[0].device.type)
         if name == "gather":
             return gather_conv(features, stars.plan, self.weight)
         return [
@@ -88,13 +77,14 @@ class StarConv2d(nn.Module):
         ]
 
     def can_skip_cells(self, x: Tensor) -> bool:
-        """Whether :meth:`forward_cells` pays: for the gather, outside of graphs made to be kept.
+        """Return whether :meth:`forward_cells` pays: for the gather, in models that run at once.
+
+        A traced, compiled or exported model computes all cells.
 
         Args:
-            x: a map of the input's kind.
+            x: a map on the input's device.
         """
-        kept = torch.jit.is_tracing() or torch.compiler.is_compiling()
-        return not kept and self._choose(x) == "gather"
+        return not is_traced() and self.backend(x.device.type) == "gather"
 
     def forward_cells(self, features: Sequence[Tensor], stars: "Stars", cells: Tensor) -> Tensor:
         """Convolve at chosen cells only.
@@ -109,40 +99,7 @@ class StarConv2d(nn.Module):
         """
         return gather_conv_cells(features, stars.plan, cells, self.weight)
 
-    def _choose(self, x: Tensor) -> str:
-        """Name of the implementation for this input."""
-        if self.implementation != "auto":
-            return self.implementation
-        if torch.jit.is_tracing() or torch.compiler.is_compiling():
-            return PORTABLE
-        return fastest_star_conv(x.device.type)
-
     def extra_repr(self) -> str:
         """Show channels and implementation when the model is printed."""
         out_channels, in_channels = self.weight.shape[:2]
         return f"{in_channels}, {out_channels}, implementation={self.implementation!r}"
-
-
-@functools.cache
-def fastest_star_conv(device_type: str) -> str:
-    """Time every implementation on this kind of device, once a process, and name the fastest.
-
-    The implementations are equal up to rounding, so a different choice on another machine changes
-    speed and not results.
-
-    Args:
-        device_type: "cpu", "cuda", ...
-    """
-    with torch.random.fork_rng(enabled=True):  # measuring must not shift a seeded run
-        seconds = {name: _time_once(fn, device_type) for name, fn in STAR_CONVS.items()}
-    return choose_fastest("Star convolution", seconds, device_type)
-
-
-def _time_once(function: Callable[[Tensor, Tensor, Tensor], Tensor], device_type: str) -> float:
-    """Seconds at a typical size."""
-    size, channels = 48, 64
-    x = torch.rand(1, channels, size, size, device=device_type, requires_grad=True)
-    distances = 4 * torch.rand(1, 4, size, size, device=device_type)
-    weight = torch.rand(channels, channels, 3, 3, device=device_type, requires_grad=True)
-    offsets = star_offsets(distances).detach().requires_grad_()
-    return time_passes(function, (x, offsets, weight), device_type)

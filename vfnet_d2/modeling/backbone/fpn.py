@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from detectron2.config import CfgNode
-from detectron2.layers import Conv2d, ShapeSpec, get_norm
+from detectron2.layers import ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from detectron2.modeling.backbone.fpn import FPN, LastLevelP6P7
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vfnet_d2.layers.folded_conv import FoldedConv2d, folded_like
 from vfnet_d2.modeling.backbone.res2net import build_res2net
 from vfnet_d2.modeling.backbone.resnet import build_resnet
 from vfnet_d2.utils.registry import lookup_name
@@ -32,7 +33,7 @@ class TopLevels(LastLevelP6P7):
         self.relu = relu
         if norm:
             self.p6, self.p7 = (
-                Conv2d(
+                FoldedConv2d(
                     channels,
                     out_channels,
                     kernel_size=3,
@@ -94,7 +95,18 @@ def build_fpn(
         nn.init.xavier_uniform_(conv.weight)
         if conv.bias is not None:
             nn.init.zeros_(conv.bias)
+    if norm:
+        _fold_norms(fpn)
     return fpn
+
+
+def _fold_norms(fpn: FPN) -> None:
+    """Replace the pyramid's convolutions, also in the lists that it goes through."""
+    names = {module: name for name, module in fpn.named_children()}
+    for convs in (fpn.lateral_convs, fpn.output_convs):
+        for index, conv in enumerate(convs):
+            convs[index] = folded_like(conv)
+            setattr(fpn, names[conv], convs[index])
 
 
 @BACKBONE_REGISTRY.register()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vfnet_d2.layers.deform.modulated_conv import ModulatedDeformConv2d
+from vfnet_d2.layers.folded_conv import FoldedConv2d
 from vfnet_d2.modeling.backbone.resnet import (
     BLOCKS_PER_STAGE,
     RIGID,
@@ -27,9 +28,9 @@ def _conv_norm(
     norm: Norm,
     *,
     stride: int = 1,
-    kind: type[Conv2d] = Conv2d,
+    kind: type[Conv2d] = FoldedConv2d,
 ) -> Conv2d:
-    """A convolution that keeps the size but for its stride, with norm and without activation."""
+    """Return a convolution with norm and no activation that keeps the size but for its stride."""
     conv = kind(
         in_channels,
         out_channels,
@@ -176,7 +177,7 @@ def build_res2net(
             stride_per_block=[1 if index == 0 else 2] + [1] * (num_blocks - 1),
             hierarchical_per_block=[False] + [True] * (num_blocks - 1),
             norm=norm,
-            conv=ModulatedDeformConv2d if deform_on_per_stage[index] else Conv2d,
+            conv=ModulatedDeformConv2d if deform_on_per_stage[index] else FoldedConv2d,
         )
         stages.append(stage)
         inputs = outputs

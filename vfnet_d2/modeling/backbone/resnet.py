@@ -9,6 +9,7 @@ from torch import nn
 
 from vfnet_d2.layers.batch_norm import FixedStatsBatchNorm2d
 from vfnet_d2.layers.deform.modulated_conv import ModulatedDeformConv2d
+from vfnet_d2.layers.folded_conv import fold_norms
 
 Norm = str | Callable[[int], nn.Module]
 
@@ -90,7 +91,7 @@ def build_resnet(
     freeze_at: int = 2,
     out_features: Sequence[str] = ("res3", "res4", "res5"),
 ) -> ResNet:
-    """Build a ResNet or ResNeXt whose stages double their channels.
+    """Build a ResNet or ResNeXt whose stages double their channels; fixed norms are folded.
 
     Args:
         depth: 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks).
@@ -144,4 +145,6 @@ def build_resnet(
         )
         stages.append(stage)
         inputs = outputs
-    return ResNet(stem, stages, out_features=list(out_features), freeze_at=freeze_at)
+    resnet = ResNet(stem, stages, out_features=list(out_features), freeze_at=freeze_at)
+    fold_norms(resnet)
+    return resnet

@@ -1,7 +1,6 @@
 """The template of a dense one-stage detector: a head, a matcher, losses, post-processing.
 
-A detector is made by plugging parts in; a subclass exists only where a hook differs
-(the methods marked "Hook").
+Plug parts in to make a detector; a subclass exists only where a method marked "Hook" differs.
 """
 
 from collections.abc import Sequence
@@ -14,28 +13,17 @@ from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
 
-from vfnet_d2.layers.deform.modulated_conv import set_deform_conv
-from vfnet_d2.layers.folded_conv import set_fold_norms
-from vfnet_d2.layers.memory_format import check_memory_format, lay_out
+from vfnet_d2.layers.deform.backend import set_deform_conv
+from vfnet_d2.layers.memory_format import lay_out
 from vfnet_d2.layers.reduce_mean import reduce_mean
 from vfnet_d2.losses.box import BoxLoss
 from vfnet_d2.losses.registry import ClassificationLoss
+from vfnet_d2.modeling.dense.matchers.own_padding import pad_sizes
 from vfnet_d2.modeling.dense.matchers.registry import Matcher
-from vfnet_d2.modeling.dense.parts import parts_from_config
+from vfnet_d2.modeling.dense.parts import ONE_STAGE_PARTS, Parts, parts_from_config
 from vfnet_d2.modeling.dense.postprocess import CANDIDATE_SELECTORS, detect
-from vfnet_d2.modeling.dense.stages import (
-    box_losses,
-    class_targets,
-    match_stage,
-    quality_loss,
-)
-from vfnet_d2.modeling.dense.structures import (
-    Assignment,
-    BoxStage,
-    HeadOutputs,
-    Matches,
-    flatten,
-)
+from vfnet_d2.modeling.dense.stages import box_losses, class_targets, match_stage, quality_loss
+from vfnet_d2.modeling.dense.structures import Assignment, BoxStage, HeadOutputs, Matches, flatten
 from vfnet_d2.modeling.dense.targets import MIN_IOU, centerness, check_targets, count_positives
 from vfnet_d2.modeling.detector import InferenceSettings, ModelInputs, in_original_size
 from vfnet_d2.modeling.suppression import ClasswiseNMS, Suppression
@@ -62,18 +50,17 @@ class OneStageDetector(DenseDetector):
         nms_thresh: IoU above which the worse of two boxes of a class goes.
         suppression: how duplicates go; None for NMS within each class at ``nms_thresh``.
         max_detections_per_image: most detections of an image.
-        deform_conv: how DCNv2 layers compute: "torchvision", "gather", or "auto".
-        memory_format: of all maps: "contiguous", "channels_last", or "auto".
-        fold_norms: let the backbone's convolutions do the work of norms that need no gradient.
+        deform_conv: how star and DCNv2 layers compute, see :mod:`vfnet_d2.layers.deform.backend`.
         pixel_mean: per channel, in the order and range of the input images.
         pixel_std: likewise.
         input_format: the channel order the model expects, "RGB" or "BGR".
 
     Raises:
-        ValueError: unknown candidate unit, deformable convolution or memory format.
+        ValueError: unknown candidate unit or deformable convolution.
     """
 
     num_classes_key: ClassVar[str] = "MODEL.ONE_STAGE.NUM_CLASSES"
+    PARTS: ClassVar[Parts] = ONE_STAGE_PARTS  # that a YAML config builds; a subclass adds its own
 
     @configurable
     def __init__(
@@ -96,8 +83,6 @@ class OneStageDetector(DenseDetector):
         suppression: Suppression | None = None,
         max_detections_per_image: int = 100,
         deform_conv: str = "auto",
-        memory_format: str = "auto",
-        fold_norms: bool = True,
         pixel_mean: Sequence[float] = (123.675, 116.28, 103.53),
         pixel_std: Sequence[float] = (58.395, 57.12, 57.375),
         input_format: str = "RGB",
@@ -118,14 +103,12 @@ class OneStageDetector(DenseDetector):
         self.suppression = suppression or ClasswiseNMS(nms_thresh)
         self.max_detections_per_image = max_detections_per_image
         self.input_format = input_format
-        self.memory_format = check_memory_format(memory_format)
         set_deform_conv(self, deform_conv)
-        set_fold_norms(self.backbone, fold_norms)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Map ``cfg.MODEL.ONE_STAGE`` and Detectron2's own nodes to the constructor's arguments."""
-        return parts_from_config(cfg)
+        return parts_from_config(cfg, cls)
 
     @property
     def inference_settings(self) -> InferenceSettings:
@@ -137,15 +120,14 @@ class OneStageDetector(DenseDetector):
         return {"head.cls_pred": getattr(self.head, "num_anchors", 1)}
 
     def preprocess_image(self, batched_inputs: ModelInputs) -> ImageList:
-        """Normalise, pad and join the images, in the network's memory format."""
+        """Normalise, pad and join the images, in the device's memory format."""
         images = super().preprocess_image(batched_inputs)
-        return ImageList(lay_out(images.tensor, self.memory_format), images.image_sizes)
+        return ImageList(lay_out(images.tensor), images.image_sizes)
 
     def network(self, images: Tensor) -> HeadOutputs:
         """Map normalised, padded images (N, 3, H, W) to the head's outputs."""
         maps = self.backbone(images)
-        outputs: HeadOutputs = self.head([maps[name] for name in self.head_in_features])
-        return outputs
+        return self.head([maps[name] for name in self.head_in_features])  # type: ignore[no-any-return]
 
     def forward(self, batched_inputs: ModelInputs) -> Any:
         """Return losses in training, detections otherwise; see Detectron2's model conventions."""
@@ -161,10 +143,8 @@ class OneStageDetector(DenseDetector):
     ) -> list[dict[str, Any]]:
         """See :class:`~vfnet_d2.modeling.detector.Detector`."""
         images = self.preprocess_image(batched_inputs)
-        outputs = self.network(images.tensor)
-        return in_original_size(
-            self.detections(outputs, images.image_sizes, settings), batched_inputs
-        )
+        found = self.detections(self.network(images.tensor), images.image_sizes, settings)
+        return in_original_size(found, batched_inputs)
 
     def detections(
         self,
@@ -198,8 +178,7 @@ class OneStageDetector(DenseDetector):
             gt_instances: N ``Instances`` with ``gt_boxes`` in pixels and ``gt_classes``.
 
         Returns:
-            ``loss_cls``, one loss per box stage and, of heads that predict a quality,
-            ``loss_centerness``.
+            ``loss_cls``, one per box stage and, of heads with a quality, ``loss_centerness``.
         """
         with torch.autocast(self.device.type, enabled=False):
             anchors = self.anchor_generator(outputs.logits)
@@ -234,7 +213,12 @@ class OneStageDetector(DenseDetector):
         self, anchors: list[Boxes], gt_instances: list[Instances], stages: Sequence[BoxStage]
     ) -> list[Assignment]:
         """Hook: which anchor answers for which box, per stage. Default: the matcher, for all."""
-        return [self.matcher(anchors, gt_instances)] * len(stages)
+        padded_sizes = self.padded_sizes(gt_instances)
+        return [self.matcher(anchors, gt_instances, padded_sizes=padded_sizes)] * len(stages)
+
+    def padded_sizes(self, gt_instances: list[Instances]) -> list[tuple[int, int]]:
+        """Return (height, width) of each image with the padding that the backbone needs."""
+        return pad_sizes(self.backbone, [target.image_size for target in gt_instances])
 
     def classified(self, assignment: Assignment) -> Tensor:
         """Hook: (N, R) mask of the anchors that the classification loss counts.

@@ -49,18 +49,8 @@ def select_pairs(logits: Tensor, *, score_thresh: float, topk: int) -> Candidate
     return anchor[best], category[best], scores[best]
 
 
-def select_pairs_of_all(logits: Tensor, *, score_thresh: float, topk: int) -> Candidates:
-    """The same as :func:`select_pairs` by definition, from the score of every pair."""
-    scores = logits.sigmoid()
-    anchor, category = torch.nonzero(scores > score_thresh, as_tuple=True)
-    scores = scores[anchor, category]
-    best = scores.topk(min(topk, len(scores))).indices
-    return anchor[best], category[best], scores[best]
-
-
 CANDIDATE_SELECTORS: dict[str, Callable[..., Candidates]] = {
     "pairs": select_pairs,
-    "pairs_of_all": select_pairs_of_all,
     "points": select_points,
 }
 

@@ -12,7 +12,12 @@ from vfnet_d2.losses.box import BoxLoss, paired_iou
 from vfnet_d2.modeling.dense.structures import Assignment, BoxStage, Matches
 from vfnet_d2.modeling.dense.targets import matched_targets
 
-BOX_LOSS_NAMES = ("loss_bbox", "loss_bbox_refine")
+
+def box_loss_name(stage: int) -> str:
+    """Return the name of a box stage's loss: "loss_bbox", then "_refine", "_refine2", ..."""
+    if stage == 0:
+        return "loss_bbox"
+    return "loss_bbox_refine" + (str(stage) if stage > 1 else "")
 
 
 def match_stage(
@@ -51,7 +56,7 @@ def match_stage(
 
 
 def class_targets(matches: Matches, score: Tensor | float, logits: Tensor) -> Tensor:
-    """Targets (N, R, K) of the logits: 0, and ``score`` at each positive's class."""
+    """Return targets (N, R, K) of the logits: 0, and ``score`` at each positive's class."""
     targets = torch.zeros_like(logits)
     # Some coders decode to float32 whatever the network's precision.
     values = torch.as_tensor(score, dtype=logits.dtype, device=logits.device)
@@ -74,7 +79,7 @@ def quality_loss(quality: Tensor, matches: Matches, wanted: Tensor) -> Tensor:
 def box_losses(
     losses: Sequence[Tensor], factors: Sequence[float], normalizers: Tensor
 ) -> dict[str, Tensor]:
-    """Loss of each of S box stages, by name.
+    """Return the loss of each of S box stages, by name: see :func:`box_loss_name`.
 
     Args:
         losses: S tensors (P,), weighted.
@@ -89,5 +94,8 @@ def box_losses(
             f"the head predicts {len(losses)} stages of boxes, but box_loss_weights "
             f"(MODEL.ONE_STAGE.BOX_LOSS_WEIGHTS) is {tuple(factors)}; give one weight a stage"
         )
-    named = zip(BOX_LOSS_NAMES, losses, factors[-len(losses) :], normalizers, strict=False)
-    return {name: loss.sum() * (factor / normalizer) for name, loss, factor, normalizer in named}
+    stages = zip(losses, factors[-len(losses) :], normalizers, strict=True)
+    return {
+        box_loss_name(stage): loss.sum() * (factor / normalizer)
+        for stage, (loss, factor, normalizer) in enumerate(stages)
+    }

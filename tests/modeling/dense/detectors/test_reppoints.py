@@ -28,15 +28,19 @@ class Spy:
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
         self.predicted: Sequence[Boxes] | None = None
+        self.padded_sizes: Sequence[tuple[int, int]] | None = None
 
     def __call__(
         self,
         anchors: Sequence[Boxes],
         targets: Sequence[Instances],
         predicted: Sequence[Boxes] | None = None,
+        *,
+        padded_sizes: Sequence[tuple[int, int]] | None = None,
     ) -> Assignment:
         """Return what it was made with."""
         self.predicted = predicted
+        self.padded_sizes = padded_sizes
         return self.assignment
 
 
@@ -62,6 +66,7 @@ def test_refinement_is_matched_by_the_initial_boxes(
     deltas = [DenseBoxes([level]) for level in levels]
     assert model.assign(anchors, [Instances((32, 32))], deltas) == [first, second]
     assert spies[0].predicted is None
+    assert [spy.padded_sizes for spy in spies] == [[(32, 32)]] * 2
     # 32 x the corners + the centres
     (boxes,) = spies[1].predicted
     assert boxes.tensor.tolist() == [[-16, -8, 16, 8], [16, 0, 24, 32]]

@@ -1,11 +1,15 @@
 """Tests of vfnet_d2.modeling.dense.heads.refinement: chosen boxes equal those of the whole maps."""
 
+import contextlib
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tests.helpers.float64 import in_float64
 from tests.helpers.small_model import random_input, small_model
+from vfnet_d2.layers.deform.backend import set_deform_conv
 from vfnet_d2.modeling.dense.heads.refinement import Refinement
 from vfnet_d2.modeling.dense.heads.vfnet_head import VFNetHead
 from vfnet_d2.modeling.dense.structures import HeadOutputs
@@ -24,8 +28,8 @@ def head() -> VFNetHead:
         num_levels=len(SIZES),
         channels=64,
         init_std=0.1,
-        star_conv="gather",
     ).double()
+    set_deform_conv(made, "gather")
     with torch.no_grad():
         for level, scale in enumerate(made.refine_scales):
             scale.scale.fill_(0.5 + level / 4)
@@ -40,9 +44,19 @@ def maps(images: int = 2) -> list[Tensor]:
     ]
 
 
+@contextlib.contextmanager
+def refining(head: nn.Module, *, sparse: bool) -> Iterator[None]:
+    """Let the head refine only what is looked at, or all cells."""
+    if not sparse:
+        head.refine_star.can_skip_cells = lambda x: False
+    try:
+        yield
+    finally:
+        vars(head.refine_star).pop("can_skip_cells", None)
+
+
 def outputs_of(head: nn.Module, features: list[Tensor], *, sparse: bool) -> HeadOutputs:
-    head.sparse_refinement = sparse
-    with torch.no_grad():
+    with torch.no_grad(), refining(head, sparse=sparse):
         return head(features)
 
 
@@ -108,9 +122,9 @@ def test_nothing_chosen_gives_nothing(head: VFNetHead, dtype: torch.dtype) -> No
 
 def gradients(head: VFNetHead, *, sparse: bool, chosen: tuple[Tensor, Tensor]) -> list[Tensor]:
     """Of a loss of chosen boxes, with respect to features and parameters."""
-    head.sparse_refinement = sparse
     features = [x.requires_grad_() for x in maps()]
-    stage = head(features).boxes[-1]
+    with refining(head, sparse=sparse):
+        stage = head(features).boxes[-1]
     assert isinstance(stage, Refinement) == sparse
     boxes = stage.at(*chosen) if sparse else stage.flat()[chosen]
     weights = torch.arange(1.0, boxes.numel() + 1, dtype=torch.double).view_as(boxes)
@@ -163,13 +177,12 @@ def test_other_star_convolutions_compute_the_maps(head: VFNetHead, implementatio
 
 
 def test_a_detector_finds_the_same() -> None:
-    star = ("MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV", "gather")
+    star = ("MODEL.ONE_STAGE.DEFORM_CONV", "gather")
     model = in_float64(small_model(*star, "MODEL.ONE_STAGE.SCORE_THRESH", 0.0)).eval()
     inputs = [random_input(96, 128, 0), random_input(128, 90, 0, seed=1)]
     results = []
     for sparse in (False, True):
-        model.head.sparse_refinement = sparse
-        with torch.no_grad():
+        with torch.no_grad(), refining(model.head, sparse=sparse):
             results.append([x["instances"] for x in model(inputs)])
     for dense, found in zip(*results, strict=True):
         assert len(dense) == 100
@@ -179,7 +192,7 @@ def test_a_detector_finds_the_same() -> None:
 
 def test_a_detector_learns_the_same() -> None:
     """Losses and gradients of every parameter, also of a batch without an object."""
-    star = ("MODEL.ONE_STAGE.HEAD.VFNetHead.STAR_CONV", "gather")
+    star = ("MODEL.ONE_STAGE.DEFORM_CONV", "gather")
     model = small_model(*star).double()
     for boxes in (6, 0):
         inputs = [random_input(96, 128, boxes, seed=seed) for seed in (0, 1)]
@@ -188,9 +201,9 @@ def test_a_detector_learns_the_same() -> None:
             item["instances"].gt_boxes.tensor = item["instances"].gt_boxes.tensor.double()
         results = []
         for sparse in (False, True):
-            model.head.sparse_refinement = sparse
             model.zero_grad(set_to_none=True)
-            losses = model(inputs)
+            with refining(model.head, sparse=sparse):
+                losses = model(inputs)
             torch.stack(list(losses.values())).sum().backward()
             results.append((losses, {name: p.grad for name, p in model.named_parameters()}))
         (dense, expected), (sparse_losses, found) = results

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
 from tests.helpers.head_outputs import maps_of
+from vfnet_d2.layers.deform.backend import set_deform_conv
 from vfnet_d2.modeling.dense.heads.registry import HEAD_REGISTRY, DenseHead
 from vfnet_d2.modeling.dense.heads.reppoints_head import RepPointsHead
 
@@ -21,9 +22,10 @@ def make_head(**options: Any) -> RepPointsHead:
         "num_levels": 2,
         "channels": 32,
         "init_std": 0.05,
-        "star_conv": "grid_sample",
     }
-    return RepPointsHead(**(defaults | options))
+    head = RepPointsHead(**(defaults | options))
+    set_deform_conv(head, "grid_sample")
+    return head
 
 
 def features() -> list[Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.helpers.head_outputs import maps_of
+from vfnet_d2.layers.deform.backend import set_deform_conv
 from vfnet_d2.layers.deform.modulated_conv import ModulatedDeformConv2d
 from vfnet_d2.layers.deform.star_ops import star_offsets
 from vfnet_d2.modeling.dense.heads import vfnet_head
@@ -27,9 +28,10 @@ def make_head(**options: Any) -> VFNetHead:
         "num_levels": 2,
         "channels": 32,
         "init_std": 0.05,
-        "star_conv": "grid_sample",
     }
-    return VFNetHead(**(defaults | options))
+    head = VFNetHead(**(defaults | options))
+    set_deform_conv(head, "grid_sample")
+    return head
 
 
 def features() -> list[Tensor]:
@@ -244,11 +246,6 @@ def test_a_head_without_towers_works() -> None:
 def test_levels_must_be_as_many_as_announced() -> None:
     with pytest.raises(ValueError, match="zip"):
         make_head()([*features(), torch.randn(2, 8, 2, 2)])
-
-
-def test_an_unknown_star_convolution_lists_the_known() -> None:
-    with pytest.raises(ValueError, match="'fast'; choose one of auto, torchvision, grid_sample, "):
-        make_head(star_conv="fast")
 
 
 def test_is_registered_and_fits_the_protocol() -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.helpers.head_outputs import maps_of
+from vfnet_d2.layers.deform.backend import set_deform_conv
 from vfnet_d2.modeling.dense.heads.vfnet_head import VFNetHead
 
 # Convolutions and sums in another order: see conftest.py.
@@ -18,9 +19,11 @@ pytestmark = pytest.mark.usefixtures("float64")
 def make_head(**options: Any) -> VFNetHead:
     defaults: dict[str, Any] = {
         **{"in_channels": 8, "num_classes": 5, "num_levels": 1, "channels": 32},
-        **{"init_std": 0.05, "star_conv": "grid_sample"},
+        "init_std": 0.05,
     }
-    return VFNetHead(**(defaults | options))
+    head = VFNetHead(**(defaults | options))
+    set_deform_conv(head, "grid_sample")
+    return head
 
 
 @pytest.fixture

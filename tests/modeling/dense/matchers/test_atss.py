@@ -1,6 +1,7 @@
 """Tests of vfnet_d2.modeling.dense.matchers.atss."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,19 +13,23 @@ from tests.helpers.assignments import gt_idxs
 from tests.helpers.atss_cases import anchors_of, anchors_over, random_boxes, targets_of
 from tests.helpers.dense_atss import dense_atss
 from vfnet_d2.modeling.dense.matchers import atss
-from vfnet_d2.modeling.dense.matchers.atss import SEARCHES, ATSSMatcher
+from vfnet_d2.modeling.dense.matchers.atss import ATSSMatcher
 from vfnet_d2.modeling.dense.matchers.registry import Matcher
 
 CASES = range(9)
-both_searches = pytest.mark.parametrize("search", SEARCHES)
 
 Components = dict[str, np.ndarray]
 
 
 def assigned(matcher: ATSSMatcher, anchors: list[Boxes], *targets: Instances) -> list[np.ndarray]:
     """For each image (R,): -1, 0 or index of the box + 1."""
-    found = matcher(anchors, targets)
+    found = matcher(anchors, targets, padded_sizes=padded(targets))
     return list(torch.where(found.labels == 1, gt_idxs(found) + 1, found.labels.long()).numpy())
+
+
+def padded(targets: Sequence[Instances], unit: int = 32) -> list[tuple[int, int]]:
+    sizes = [target.image_size for target in targets]
+    return [(-(-height // unit) * unit, -(-width // unit) * unit) for height, width in sizes]
 
 
 def expected(anchors: list[Boxes], target: Instances, **options: Any) -> np.ndarray:
@@ -50,11 +55,10 @@ def tied_boxes(rng: np.random.Generator, count: int, height: int, width: int) ->
     return np.concatenate([boxes, boxes[rng.integers(0, count, count // 4)]])
 
 
-@both_searches
 @pytest.mark.parametrize("case", CASES)
-def test_assignment_of_the_reference(case: int, components: Components, search: str) -> None:
+def test_assignment_of_the_reference(case: int, components: Components) -> None:
     anchors, target, stored = component(case, components)
-    np.testing.assert_array_equal(assigned(ATSSMatcher(search=search), anchors, target)[0], stored)
+    np.testing.assert_array_equal(assigned(ATSSMatcher(), anchors, target)[0], stored)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -74,61 +78,53 @@ def test_the_reference_s_cases_tell_mistakes_apart(
     assert any(differ)
 
 
-@both_searches
 @pytest.mark.parametrize("offset", [0.0, 0.5])
 @pytest.mark.parametrize("seed", range(12))
-def test_random_boxes_are_assigned_as_by_the_definition(
-    seed: int, offset: float, search: str
-) -> None:
+def test_random_boxes_are_assigned_as_by_the_definition(seed: int, offset: float) -> None:
     rng = np.random.default_rng(seed)
     height, width = (int(side) for side in rng.integers(40, 400, 2))
     anchors = anchors_over(height + 64, width + 96, offset=offset)
     target = targets_of(random_boxes(rng, 25, height, width), (height, width))
     np.testing.assert_array_equal(
-        assigned(ATSSMatcher(search=search), anchors, target)[0], expected(anchors, target)
+        assigned(ATSSMatcher(), anchors, target)[0], expected(anchors, target)
     )
 
 
-@both_searches
 @pytest.mark.parametrize("offset", [0.0, 0.5])
 @pytest.mark.parametrize("seed", range(12))
-def test_ties_are_resolved_as_by_the_definition(seed: int, offset: float, search: str) -> None:
+def test_ties_are_resolved_as_by_the_definition(seed: int, offset: float) -> None:
     rng = np.random.default_rng(100 + seed)
     height, width = (32 * int(side) for side in rng.integers(1, 10, 2))
     anchors = anchors_over(height, width, offset=offset)
     target = targets_of(tied_boxes(rng, 24, height, width), (height, width))
     np.testing.assert_array_equal(
-        assigned(ATSSMatcher(search=search), anchors, target)[0], expected(anchors, target)
+        assigned(ATSSMatcher(), anchors, target)[0], expected(anchors, target)
     )
 
 
-@both_searches
 @pytest.mark.parametrize("topk", [1, 2, 4, 8, 10, 16, 25])
-def test_other_numbers_of_candidates(topk: int, search: str) -> None:
+def test_other_numbers_of_candidates(topk: int) -> None:
     rng = np.random.default_rng(topk)
     anchors = anchors_over(256, 320)
     boxes = np.concatenate([random_boxes(rng, 15, 256, 320), tied_boxes(rng, 16, 256, 320)])
     target = targets_of(boxes, (256, 320))
     np.testing.assert_array_equal(
-        assigned(ATSSMatcher(topk=topk, search=search), anchors, target)[0],
+        assigned(ATSSMatcher(topk=topk), anchors, target)[0],
         expected(anchors, target, topk=topk),
     )
 
 
-@both_searches
 @pytest.mark.parametrize(
     "sizes", [[(1, 1)], [(1, 7)], [(5, 1)], [(1, 12), (1, 6), (1, 1)], [(4, 4), (2, 2), (1, 1)]]
 )
-def test_maps_smaller_than_the_number_of_candidates(
-    sizes: list[tuple[int, int]], search: str
-) -> None:
+def test_maps_smaller_than_the_number_of_candidates(sizes: list[tuple[int, int]]) -> None:
     rng = np.random.default_rng(7)
     anchors = anchors_of(sizes)
     size = (8 * sizes[0][0], 8 * sizes[0][1])
     boxes = np.concatenate([random_boxes(rng, 10, *size), tied_boxes(rng, 8, *size)])
     target = targets_of(boxes, size)
     np.testing.assert_array_equal(
-        assigned(ATSSMatcher(search=search), anchors, target)[0], expected(anchors, target)
+        assigned(ATSSMatcher(), anchors, target)[0], expected(anchors, target)
     )
 
 
@@ -148,11 +144,17 @@ def test_padding_of_the_batch_takes_no_part() -> None:
 
 
 @pytest.mark.parametrize("unit", [1, 16, 64])
-def test_padding_unit_is_an_argument(unit: int) -> None:
-    anchors = anchors_of([(16, 16)])
-    (ours,) = assigned(ATSSMatcher(size_divisibility=unit), anchors, targets_of([], (33, 20)))
+def test_the_padded_size_is_the_caller_s(unit: int) -> None:
+    anchors, targets = anchors_of([(16, 16)]), [targets_of([], (33, 20))]
+    (labels,) = ATSSMatcher()(anchors, targets, padded_sizes=padded(targets, unit)).labels
     rows, columns = -(-(-(-33 // unit) * unit) // 8), -(-(-(-20 // unit) * unit) // 8)
-    assert (ours >= 0).sum() == rows * columns
+    assert (labels >= 0).sum() == rows * columns
+
+
+def test_without_a_padded_size_there_is_no_padding() -> None:
+    # of columns at 0, 8, 16, 24 and rows at 0, 8, ... 32, those below 20 and 33 pixels
+    (labels,) = ATSSMatcher()(anchors_of([(8, 8)]), [targets_of([], (33, 20))]).labels
+    assert (labels >= 0).sum() == 3 * 5
 
 
 def test_of_equal_boxes_the_first_wins() -> None:
@@ -178,8 +180,7 @@ def test_a_centre_must_lie_inside_by_a_hundredth_of_a_pixel(margin: float, posit
     assert ours.tolist() == [int(positive)]
 
 
-@both_searches
-def test_images_of_a_batch_are_assigned_as_one_by_one(search: str) -> None:
+def test_images_of_a_batch_are_assigned_as_one_by_one() -> None:
     rng = np.random.default_rng(5)
     anchors = anchors_over(320, 384)
     sizes, counts = [(320, 200), (64, 384), (100, 100), (320, 384)], [12, 0, 1, 30]
@@ -187,8 +188,8 @@ def test_images_of_a_batch_are_assigned_as_one_by_one(search: str) -> None:
         targets_of(random_boxes(rng, count, *size), size)
         for size, count in zip(sizes, counts, strict=True)
     ]
-    together = assigned(ATSSMatcher(search=search), anchors, *targets)
-    alone = [assigned(ATSSMatcher(search=search), anchors, target)[0] for target in targets]
+    together = assigned(ATSSMatcher(), anchors, *targets)
+    alone = [assigned(ATSSMatcher(), anchors, target)[0] for target in targets]
     np.testing.assert_array_equal(together, alone)
 
 
@@ -203,20 +204,18 @@ def test_blocks_of_boxes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None
         np.testing.assert_array_equal(ours, expected(anchors, target))
 
 
-@both_searches
-def test_three_thousand_boxes_are_assigned_as_by_the_definition(search: str) -> None:
+def test_three_thousand_boxes_are_assigned_as_by_the_definition() -> None:
     rng = np.random.default_rng(6)
     anchors = anchors_over(256, 320)
     target = targets_of(random_boxes(rng, 3000, 256, 320), (256, 320))
     np.testing.assert_array_equal(
-        assigned(ATSSMatcher(search=search), anchors, target)[0], expected(anchors, target)
+        assigned(ATSSMatcher(), anchors, target)[0], expected(anchors, target)
     )
 
 
-@both_searches
-def test_without_boxes_everything_is_negative(search: str) -> None:
+def test_without_boxes_everything_is_negative() -> None:
     anchors = anchors_over(64, 64)
-    found = ATSSMatcher(search=search)(anchors, [targets_of([], (64, 64))] * 2)
+    found = ATSSMatcher()(anchors, [targets_of([], (64, 64))] * 2)
     count = sum(len(boxes) for boxes in anchors)
     assert found.labels.shape == (2, count) and len(found.gt) == 0
     assert (found.labels == 0).all()
@@ -235,16 +234,10 @@ def test_anchors_off_the_grid_are_refused() -> None:
         ATSSMatcher()(anchors, [targets_of([], (24, 24))])
 
 
-@pytest.mark.parametrize("options", [{"topk": 0}, {"size_divisibility": 0}])
-def test_arguments_below_one_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="must be at least 1"):
-        ATSSMatcher(**options)
+def test_no_candidate_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="topk is 0, but must be at least 1"):
+        ATSSMatcher(topk=0)
 
 
 def test_fits_the_protocol() -> None:
     assert isinstance(ATSSMatcher(), Matcher)
-
-
-def test_an_unknown_search_lists_the_known() -> None:
-    with pytest.raises(ValueError, match=r"search is 'fast', .*\['dense', 'window'\]"):
-        ATSSMatcher(search="fast")

@@ -29,9 +29,9 @@ class _LargestResult(TorchDispatchMode):
         return result
 
 
-def largest_result(anchors: list[Boxes], target: Instances, *, search: str = "window") -> int:
+def largest_result(anchors: list[Boxes], target: Instances) -> int:
     with _LargestResult() as watched:
-        ATSSMatcher(search=search)(anchors, [target])
+        ATSSMatcher()(anchors, [target])
     return watched.largest
 
 
@@ -41,12 +41,6 @@ def test_no_intermediate_compares_all_boxes_with_all_anchors() -> None:
     # 3,000 boxes, the 9 nearest cells of 5 levels, and x and y of two corners
     assert largest_result(anchors, targets_of(boxes, (800, 1333))) <= 3000 * 5 * 9 * 4
     assert sum(len(level) for level in anchors) == 22_400  # a dense matrix has 120 times that
-
-
-def test_the_dense_search_does_compare_them() -> None:
-    boxes = random_boxes(np.random.default_rng(8), 100, 800, 1333)
-    target = targets_of(boxes, (800, 1333))
-    assert largest_result(anchors_over(800, 1344), target, search="dense") == 100 * 100 * 168
 
 
 def test_intermediates_do_not_grow_beyond_a_block(monkeypatch: pytest.MonkeyPatch) -> None:

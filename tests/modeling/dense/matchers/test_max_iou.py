@@ -105,7 +105,7 @@ def test_only_the_image_s_own_padding_takes_part() -> None:
     # 8 of the 12 columns of stride 8 take part, 4 of the 6 of stride 16, 2 of the 3 of stride 32.
     anchors = nine_anchors(64, 96)
     images = [targets_of([], size) for size in ((33, 40), (64, 96))]
-    found = MaxIoUMatcher()(anchors, images)
+    found = MaxIoUMatcher()(anchors, images, padded_sizes=[(64, 64), (64, 96)])
     masks = [torch.zeros(rows, 3 * rows // 2, 9) for rows in (8, 4, 2)]
     for mask in masks:
         mask[:, mask.shape[0] :] = -1
@@ -161,9 +161,7 @@ def test_few_boxes_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     assert torch.equal(parts.gt, whole.gt)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"negative_iou": 0.6}, {"negative_iou": 0.0}, {"size_divisibility": 0}]
-)
+@pytest.mark.parametrize("wrong", [{"negative_iou": 0.6}, {"negative_iou": 0.0}])
 def test_impossible_arguments_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"must not be below|at least 1"):
-        MaxIoUMatcher(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="must not be below"):
+        MaxIoUMatcher(**wrong)

@@ -1,5 +1,7 @@
 """Tests of vfnet_d2.modeling.dense.matchers.window_search: equal to a search of every cell."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from detectron2.structures import Boxes
 from torch import Tensor
 
 from tests.helpers.atss_cases import anchors_of, anchors_over
-from vfnet_d2.modeling.dense.matchers.dense_search import nearest_of_all
+from tests.helpers.dense_search import nearest_of_all
 from vfnet_d2.modeling.dense.matchers.grid import AnchorGrid, anchor_grid
 from vfnet_d2.modeling.dense.matchers.window_search import nearest_in_window
 
@@ -16,6 +18,8 @@ GRIDS = {
     "half a cell off": anchors_over(256, 320, offset=0.5),
     "a single cell, row and column": anchors_of([(1, 40), (40, 1), (1, 1)]),
 }
+
+both = pytest.mark.parametrize("search", [nearest_of_all, nearest_in_window])
 
 
 def around(grid: AnchorGrid, count: int, *, whole: bool) -> Tensor:
@@ -56,3 +60,22 @@ def test_it_finds_the_same_in_the_same_order(name: str, topk: int, whole: bool) 
     expected = level_sets(grid, *nearest_of_all(grid, boxes, open_cells, topk))
     assert level_sets(grid, *nearest_in_window(grid, boxes, open_cells, topk)) == expected
     assert all(len(level) > 0 for box in expected for level in box)
+
+
+@both
+def test_a_hand_made_box(search: Any) -> None:
+    # levels of 3 x 3 cells of 8 pixels and one cell of 16, centres at multiples of the stride; the
+    # box's centre (9, 7) is nearest to (8, 8), then to (8, 0), sqrt(50) away, before (16, 8), which
+    # is as near but later in the row-major order
+    grid = anchor_grid(anchors_of([(3, 3), (1, 1)]))
+    box = torch.tensor([[1.0, -1.0, 17.0, 15.0]])
+    index, exists = search(grid, box, torch.tensor([[[3, 3], [1, 1]]]), 2)
+    assert level_sets(grid, index, exists) == [[[4, 1], [9]]]
+
+
+@both
+def test_closed_rows_and_columns_hold_no_candidate(search: Any) -> None:
+    grid = anchor_grid(anchors_of([(3, 3)]))
+    box = torch.tensor([[10.0, 10.0, 22.0, 22.0]])  # the centre of the last cell
+    index, exists = search(grid, box, torch.tensor([[[2, 1]]]), 9)
+    assert index[exists].tolist() == [1, 0]

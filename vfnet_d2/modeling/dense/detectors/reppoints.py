@@ -1,16 +1,17 @@
 """RepPoints (Yang et al., ICCV 2019)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from detectron2.config import CfgNode, configurable
+from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Boxes, Instances
 
 from vfnet_d2.modeling.dense.detectors.iou_matched import IoUMatchedDetector
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY, Matcher
+from vfnet_d2.modeling.dense.one_stage import OneStageDetector
+from vfnet_d2.modeling.dense.parts import PartKind, Parts
 from vfnet_d2.modeling.dense.structures import Assignment, BoxStage
-from vfnet_d2.utils.registry import build_part
 
 
 @META_ARCH_REGISTRY.register()
@@ -25,19 +26,15 @@ class RepPoints(IoUMatchedDetector):
         parts: of :class:`~vfnet_d2.modeling.dense.one_stage.OneStageDetector`.
     """
 
+    PARTS: ClassVar[Parts] = {
+        **OneStageDetector.PARTS,
+        "initial_matcher": PartKind(MATCHER_REGISTRY, "PointMatcher"),
+    }
+
     @configurable
     def __init__(self, *, initial_matcher: Matcher, **parts: Any) -> None:
         super().__init__(**parts)
         self.initial_matcher = initial_matcher
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Map the config to the constructor's arguments."""
-        key = "INITIAL_MATCHER"
-        matcher = build_part(
-            MATCHER_REGISTRY, cfg.MODEL.ONE_STAGE[key], key=f"MODEL.ONE_STAGE.{key}"
-        )
-        return {**super().from_config(cfg), "initial_matcher": matcher}
 
     def assign(
         self, anchors: list[Boxes], gt_instances: list[Instances], stages: Sequence[BoxStage]
@@ -46,7 +43,8 @@ class RepPoints(IoUMatchedDetector):
         flat = Boxes.cat(anchors).tensor
         first = stages[0].flat().detach()
         initial = [Boxes(self.box_coder.apply_deltas(image, flat)) for image in first]
+        sizes = self.padded_sizes(gt_instances)
         return [
-            self.initial_matcher(anchors, gt_instances),
-            self.matcher(anchors, gt_instances, initial),
+            self.initial_matcher(anchors, gt_instances, padded_sizes=sizes),
+            self.matcher(anchors, gt_instances, initial, padded_sizes=sizes),
         ]

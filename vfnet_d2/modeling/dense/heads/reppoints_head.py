@@ -38,8 +38,6 @@ class RepPointsHead(nn.Module):
             box of every image pulls at.
         prior_prob: foreground score that the classifier's bias starts from.
         init_std: standard deviation of the initial weights.
-        star_conv: implementation of the convolutions over points, see
-            :class:`~vfnet_d2.layers.deform.star_conv.StarConv2d`.
     """
 
     def __init__(
@@ -56,7 +54,6 @@ class RepPointsHead(nn.Module):
         moment_gradient: float = 0.01,
         prior_prob: float = 0.01,
         init_std: float = 0.01,
-        star_conv: str = "auto",
     ) -> None:
         super().__init__()
         del num_levels
@@ -68,9 +65,9 @@ class RepPointsHead(nn.Module):
         self.point_tower = ConvTower(in_channels, channels, num_convs=num_convs, norm=norm)
         self.point_conv = nn.Conv2d(tower_out, channels, 3, padding=1)
         self.point_pred = nn.Conv2d(channels, 2 * NUM_POINTS, 1)
-        self.refine_conv = StarConv2d(tower_out, channels, implementation=star_conv)
+        self.refine_conv = StarConv2d(tower_out, channels)
         self.refine_pred = nn.Conv2d(channels, 2 * NUM_POINTS, 1)
-        self.cls_conv = StarConv2d(tower_out, channels, implementation=star_conv)
+        self.cls_conv = StarConv2d(tower_out, channels)
         self.cls_pred = nn.Conv2d(channels, num_classes, 1)
         # Logarithms of half a box's sides over the points' deviations: width, height.
         self.moment_transfer = nn.Parameter(torch.zeros(2))

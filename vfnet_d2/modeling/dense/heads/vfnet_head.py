@@ -41,10 +41,6 @@ class VFNetHead(nn.Module):
         prior_prob: foreground score that the classifier's bias starts from.
         init_std: standard deviation of the initial weights. 0.01 is the published recipe; runs of
             a few thousand iterations learn faster from 0.03 to 0.04.
-        star_conv: implementation of the star convolutions, see
-            :class:`~vfnet_d2.layers.deform.star_conv.StarConv2d`.
-        sparse_refinement: refine only the boxes that are looked at, candidates in inference and
-            positives in training, where the star convolutions are gathered ones.
 
     Raises:
         ValueError: refinement without star.
@@ -66,8 +62,6 @@ class VFNetHead(nn.Module):
         star_gradient: float = 0.1,
         prior_prob: float = 0.01,
         init_std: float = 0.01,
-        star_conv: str = "auto",
-        sparse_refinement: bool = True,
     ) -> None:
         super().__init__()
         if refinement and not star:
@@ -76,7 +70,6 @@ class VFNetHead(nn.Module):
         self.refinement = refinement
         self.anchor_scale = anchor_scale
         self.star_gradient = star_gradient
-        self.sparse_refinement = sparse_refinement
         tower_out = channels if num_convs else in_channels
         self.cls_tower, self.box_tower = (
             ConvTower(
@@ -88,11 +81,11 @@ class VFNetHead(nn.Module):
         self.box_pred = nn.Conv2d(channels, 4, 3, padding=1)
         self.box_scales = nn.ModuleList(Scale() for _ in range(num_levels))
         if refinement:
-            self.refine_star = StarConv2d(tower_out, channels, implementation=star_conv)
+            self.refine_star = StarConv2d(tower_out, channels)
             self.refine_pred = nn.Conv2d(channels, 4, 3, padding=1)
             self.refine_scales = nn.ModuleList(Scale() for _ in range(num_levels))
         if star:
-            self.cls_star = StarConv2d(tower_out, channels, implementation=star_conv)
+            self.cls_star = StarConv2d(tower_out, channels)
         else:
             self.cls_conv = conv_norm_relu(tower_out, channels, norm=norm)
         self.cls_pred = nn.Conv2d(channels, num_classes, 3, padding=1)
@@ -123,7 +116,9 @@ class VFNetHead(nn.Module):
                 stars,
                 initial,
             )
-            sparse = self.sparse_refinement and self.refine_star.can_skip_cells(box_features[0])
+            # Gathered boxes are refined where they are looked at: candidates in inference,
+            # positives in training.
+            sparse = self.refine_star.can_skip_cells(box_features[0])
             boxes.append(refined if sparse else DenseBoxes(refined.maps()))
         logits = [
             self.cls_pred(F.relu(x)) for x in self.cls_star.forward_levels(cls_features, stars)

@@ -7,6 +7,7 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 from vfnet_d2.modeling.dense.matchers.grid import AnchorGrid, anchor_grid
+from vfnet_d2.modeling.dense.matchers.own_padding import Size
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
 from vfnet_d2.modeling.dense.structures import Assignment, assign_each_anchor
 
@@ -50,13 +51,17 @@ class FoveaMatcher:
         anchors: Sequence[Boxes],
         targets: Sequence[Instances],
         predicted: Sequence[Boxes] | None = None,
+        *,
+        padded_sizes: Sequence[Size] | None = None,
     ) -> Assignment:
-        """See :class:`~vfnet_d2.modeling.dense.matchers.registry.Matcher`; ignores ``predicted``.
+        """See :class:`~vfnet_d2.modeling.dense.matchers.registry.Matcher`.
+
+        Looks neither at ``predicted`` nor at ``padded_sizes``.
 
         Raises:
             ValueError: not one scale range a level, or not one anchor a cell.
         """
-        del predicted
+        del predicted, padded_sizes
         if len(anchors) != len(self.scale_ranges):
             raise ValueError(
                 f"FoveaMatcher has {len(self.scale_ranges)} scale_ranges, but the head reads "

@@ -7,13 +7,12 @@ from detectron2.modeling.matcher import Matcher as IoUThresholds
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from torch import Tensor
 
+from vfnet_d2.modeling.dense.matchers.own_padding import Size, inside_own_padding
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
 from vfnet_d2.modeling.dense.structures import Assignment, assign_each_anchor
 
 # IoUs held at a time; computing them takes 0.3 GB at the peak, as measured on a CPU.
 MAX_PAIRS = 2**22
-# Centres of anchors lie on multiples of half a stride, but for the rounding of their corners.
-CENTRE_TOLERANCE = 0.01
 
 
 @MATCHER_REGISTRY.register()
@@ -31,25 +30,16 @@ class MaxIoUMatcher:
     Args:
         positive_iou: an anchor with at least this IoU is positive.
         negative_iou: one with less than this is negative; in between it takes no part.
-        size_divisibility: an image's own padded size is its size rounded up to this multiple;
-            anchors centred outside belong to the batch's padding and take no part.
     """
 
-    def __init__(
-        self,
-        *,
-        positive_iou: float = 0.5,
-        negative_iou: float = 0.4,
-        size_divisibility: int = 32,
-    ) -> None:
-        if not 0 < negative_iou <= positive_iou or size_divisibility < 1:
+    def __init__(self, *, positive_iou: float = 0.5, negative_iou: float = 0.4) -> None:
+        if not 0 < negative_iou <= positive_iou:
             raise ValueError(
                 f"positive_iou ({positive_iou}) must not be below negative_iou ({negative_iou}), "
-                f"which must be above 0, and size_divisibility ({size_divisibility}) at least 1"
+                "which must be above 0"
             )
         self.positive_iou = positive_iou
         self.negative_iou = negative_iou
-        self.size_divisibility = size_divisibility
         self._thresholds = IoUThresholds([negative_iou, positive_iou], [0, -1, 1])
 
     @torch.no_grad()
@@ -58,36 +48,24 @@ class MaxIoUMatcher:
         anchors: Sequence[Boxes],
         targets: Sequence[Instances],
         predicted: Sequence[Boxes] | None = None,
+        *,
+        padded_sizes: Sequence[Size] | None = None,
     ) -> Assignment:
         """See :class:`~vfnet_d2.modeling.dense.matchers.registry.Matcher`.
 
         With ``predicted``, these are matched in the place of the anchors they belong to.
         """
         candidates = predicted or [Boxes.cat(list(anchors))] * len(targets)
+        inside = inside_own_padding(anchors, padded_sizes or [x.image_size for x in targets])
         gt_idxs, labels = [], []
-        for target, boxes in zip(targets, candidates, strict=True):
-            inside = self._inside(anchors, target.image_size)
-            idxs, label = self._match(boxes, target.gt_boxes, inside)
+        for target, boxes, mask in zip(targets, candidates, inside, strict=True):
+            idxs, label = self._match(boxes, target.gt_boxes, mask)
             gt_idxs.append(idxs)
-            labels.append(label.masked_fill(~inside, -1))
+            labels.append(label.masked_fill(~mask, -1))
         return assign_each_anchor(torch.stack(gt_idxs), torch.stack(labels))
 
-    def _inside(self, anchors: Sequence[Boxes], image_size: tuple[int, int]) -> Tensor:
-        """Mask (R,) of the anchors centred in an image's own padded size.
-
-        A level's first row and column always do, however coarse the level.
-        """
-        unit = self.size_divisibility
-        height, width = (-(-side // unit) * unit - CENTRE_TOLERANCE for side in image_size)
-        masks = []
-        for boxes in anchors:
-            x, y = boxes.get_centers().unbind(dim=1)
-            first_x, first_y = x.amin() + CENTRE_TOLERANCE, y.amin() + CENTRE_TOLERANCE
-            masks.append((x < first_x.clamp(min=width)) & (y < first_y.clamp(min=height)))
-        return torch.cat(masks)
-
     def _match(self, anchors: Boxes, boxes: Boxes, inside: Tensor) -> tuple[Tensor, Tensor]:
-        """Box (R,) and label (R,) of each of R anchors, given which of them take part."""
+        """Return box (R,) and label (R,) of each of R anchors, given which of them take part."""
         best = torch.zeros_like(anchors.tensor[:, 0])
         gt_idxs = torch.zeros_like(best, dtype=torch.int64)
         claimed = torch.full_like(gt_idxs, -1)

@@ -6,6 +6,7 @@ import torch
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
+from vfnet_d2.modeling.dense.matchers.own_padding import Size, inside_own_padding
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
 from vfnet_d2.modeling.dense.structures import Assignment, assign_each_anchor
 
@@ -20,17 +21,12 @@ class PointMatcher:
 
     Args:
         topk: cells a box takes (fewer if the level has fewer).
-        size_divisibility: an image's own padded size is its size rounded up to this multiple;
-            anchors outside it belong to the batch's padding and take no part.
     """
 
-    def __init__(self, *, topk: int = 1, size_divisibility: int = 32) -> None:
-        if topk < 1 or size_divisibility < 1:
-            raise ValueError(
-                f"topk ({topk}) and size_divisibility ({size_divisibility}) must be at least 1"
-            )
+    def __init__(self, *, topk: int = 1) -> None:
+        if topk < 1:
+            raise ValueError(f"topk is {topk}, but must be at least 1")
         self.topk = topk
-        self.size_divisibility = size_divisibility
 
     @torch.no_grad()
     def __call__(
@@ -38,6 +34,8 @@ class PointMatcher:
         anchors: Sequence[Boxes],
         targets: Sequence[Instances],
         predicted: Sequence[Boxes] | None = None,
+        *,
+        padded_sizes: Sequence[Size] | None = None,
     ) -> Assignment:
         """See :class:`~vfnet_d2.modeling.dense.matchers.registry.Matcher`; ignores ``predicted``.
 
@@ -48,26 +46,28 @@ class PointMatcher:
         counts = torch.tensor([len(boxes) for boxes in anchors])
         level = torch.repeat_interleave(torch.arange(len(anchors)), counts).to(sides.device)
         centres = Boxes.cat(list(anchors)).get_centers()
-        images = [self._match_image(centres, level, sides, target) for target in targets]
+        inside = inside_own_padding(anchors, padded_sizes or [x.image_size for x in targets])
+        images = [
+            self._match_image(centres, level, sides, target.gt_boxes, valid)
+            for target, valid in zip(targets, inside, strict=True)
+        ]
         gt_idxs, labels = (torch.stack(parts) for parts in zip(*images, strict=True))
         return assign_each_anchor(gt_idxs, labels)
 
     def _match_image(
-        self, centres: Tensor, level: Tensor, sides: Tensor, target: Instances
+        self, centres: Tensor, level: Tensor, sides: Tensor, targets: Boxes, valid: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Indices and labels (R,) of the anchors of an image.
+        """Return indices and labels (R,) of the anchors of an image.
 
         Args:
             centres: (R, 2) x and y in pixels.
             level: (R,) level of each.
             sides: (L,) anchor sides in pixels, ascending.
-            target: the image's ground truth.
+            targets: M ground-truth boxes of the image.
+            valid: (R,) which anchors take part.
         """
-        unit = self.size_divisibility
-        height, width = (-(-side // unit) * unit for side in target.image_size)
-        valid = (centres[:, 0] < width) & (centres[:, 1] < height)
         labels = valid.to(torch.int8) - 1
-        boxes = target.gt_boxes.tensor.to(centres.dtype)
+        boxes = targets.tensor.to(centres.dtype)
         if len(boxes) == 0:
             return torch.zeros_like(level), labels
         size = boxes[:, 2:] - boxes[:, :2]  # (M, 2)

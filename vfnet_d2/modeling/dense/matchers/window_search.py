@@ -25,7 +25,20 @@ class _Pairs(NamedTuple):
 def nearest_in_window(
     grid: AnchorGrid, boxes: Tensor, valid: Tensor, topk: int
 ) -> tuple[Tensor, Tensor]:
-    """See :class:`~vfnet_d2.modeling.dense.matchers.dense_search.Search`; ``topk`` a level."""
+    """Find the anchors whose centres are nearest to the centres of boxes, on each level.
+
+    Of equally near anchors, the ones of lower index are taken.
+
+    Args:
+        grid: the L grids.
+        boxes: (M, 4) in pixels.
+        valid: (M, L, 2) columns and rows open to the box.
+        topk: anchors of a level.
+
+    Returns:
+        C anchor indices (C, M) of each box, and whether each entry is one: a level may have fewer
+        than ``topk``.
+    """
     num_levels, num_boxes = len(grid.start), len(boxes)
     # Boxes last, so that every operation runs along them: pairs of level and box (Q = L*M).
     centre = ((boxes[:, :2] + boxes[:, 2:]) / 2).t()

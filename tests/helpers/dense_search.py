@@ -1,6 +1,4 @@
-"""The nearest cells of a box by definition, and the protocol of such searches."""
-
-from typing import Protocol
+"""The nearest cells of a box by definition: every cell is looked at."""
 
 import torch
 from torch import Tensor
@@ -8,31 +6,10 @@ from torch import Tensor
 from vfnet_d2.modeling.dense.matchers.grid import AnchorGrid
 
 
-class Search(Protocol):
-    """Seam: find the anchors whose centres are nearest to the centres of boxes."""
-
-    def __call__(
-        self, grid: AnchorGrid, boxes: Tensor, valid: Tensor, topk: int
-    ) -> tuple[Tensor, Tensor]:
-        """Find them on each level; of equally near ones those of lower index.
-
-        Args:
-            grid: the L grids.
-            boxes: (M, 4) in pixels.
-            valid: (M, L, 2) columns and rows open to the box.
-            topk: anchors of a level.
-
-        Returns:
-            C anchor indices (C, M) of each box, and whether each entry is one: a level may have
-            fewer than ``topk``.
-        """
-        ...
-
-
 def nearest_of_all(
     grid: AnchorGrid, boxes: Tensor, valid: Tensor, topk: int
 ) -> tuple[Tensor, Tensor]:
-    """See :class:`Search`: every box is compared with every cell, and the distances sorted."""
+    """Like ``nearest_in_window``, but compare every box with every cell and sort the distances."""
     centre = ((boxes[:, :2] + boxes[:, 2:]) / 2)[..., None]  # (M, 2, 1)
     found, exists = [], []
     for level, (columns, rows) in enumerate(grid.size.tolist()):
