@@ -1,10 +1,12 @@
 """Tests of vfnet_d2.checkpoint.trained."""
 
+import logging
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.helpers.log_lines import log_lines
 from tests.helpers.quick_model import quick_config, quick_model
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.errors import CheckpointError
@@ -99,3 +101,16 @@ def test_a_config_runs_nothing() -> None:
     text = 'MODEL: !!python/object/apply:os.system ["false"]'
     with pytest.raises(CheckpointError, match="could not determine a constructor"):
         config_from_text(text, "a.pth")
+
+
+def test_keys_of_an_earlier_version_are_left_out_in_silence(metadata: Metadata) -> None:
+    """Every old checkpoint has all of them, with the values that were the defaults."""
+    old = yaml.safe_load(metadata.config or "")
+    node = old["MODEL"]["ONE_STAGE"]
+    node |= {"FOLD_NORMS": True, "MEMORY_FORMAT": "auto", "CANDIDATE_UNIT": "pairs_of_all"}
+    node["HEAD"]["VFNetHead"]["STAR_CONV"] = "auto"
+    node["MATCHER"]["ATSSMatcher"] |= {"SEARCH": "window", "SIZE_DIVISIBILITY": 32}
+    with log_lines("yacs.config", level=logging.WARNING) as lines:
+        found = config_from_text(yaml.safe_dump(old), "a.pth")
+    assert lines == []
+    assert config_text(found) == metadata.config
