@@ -85,7 +85,7 @@ def train(cfg: DictConfig, *, resume: bool) -> dict[str, Any]:
         precision=cfg.train.amp.precision,
     )
     checkpointer = CheckedCheckpointer(trainer.model, cfg.train.output_dir, trainer=trainer)
-    save_metadata(checkpointer, dataset_names=_names(cfg.dataloader.train.dataset.names))
+    save_metadata(checkpointer, dataset_names=_names(cfg.dataloader.train.dataset.names), cfg=cfg)
     results: dict[str, Any] = {}
     _register_hooks(cfg, trainer, checkpointer, results)
     checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=resume)
