@@ -1,6 +1,7 @@
 """Configs and models by name, from a checkout or an installed wheel."""
 
 import importlib.resources
+import logging
 from pathlib import Path
 
 import torch
@@ -23,6 +24,8 @@ from vfnet_d2.checkpoint.metadata import Metadata
 from vfnet_d2.checkpoint.trained import config_from_text, set_num_classes
 from vfnet_d2.config import add_vfnet_config
 from vfnet_d2.utils.old_targets import load_lazy_config
+
+logger = logging.getLogger(__name__)
 
 
 def config_root() -> Path:
@@ -94,6 +97,14 @@ def config_of(metadata: Metadata, weights: str | Path) -> CfgNode:
         raise CheckpointError(
             f"{weights} is of {metadata.architecture}, of which no config is shipped here. Pass "
             f"the config of its training: {HOW_TO_NAME_A_CONFIG}"
+        )
+    if not metadata.source_file and metadata.lazy_config is None:
+        logger.warning(
+            "%s does not hold the config of its training; its tensors fit the shipped %s, which is "
+            "taken. Pass another one by %s",
+            weights,
+            shipped[0],
+            HOW_TO_NAME_A_CONFIG,
         )
     cfg = get_config(shipped[0])
     convention = metadata.input_convention

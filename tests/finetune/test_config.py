@@ -57,6 +57,17 @@ def test_mixed_precision_is_not_the_checkpoint_s(tmp_path: Path) -> None:
     assert not starting_config(weights=save(tmp_path / "a.pth", metadata)).SOLVER.AMP.ENABLED
 
 
+def test_of_a_lazy_training_the_yaml_config_of_the_architecture_is_taken_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    metadata = METADATA._replace(lazy_config="model: {}", configs=["quick/gone", "vfnet_R_50_1x"])
+    with caplog.at_level(logging.WARNING, logger="vfnet_d2"):
+        cfg = starting_config(weights=save(tmp_path / "a.pth", metadata))
+    assert starting_config(config="vfnet_R_50_1x").SOLVER == cfg.SOLVER
+    assert "trained by a LazyConfig, which vfnet train does not take" in caplog.text
+    assert "of vfnet_R_50, vfnet_R_50_1x. Name another" in caplog.text
+
+
 def without_solver(text: str) -> str:
     """What version 0.1.0 recorded of a config."""
     return yaml.safe_dump({k: v for k, v in yaml.safe_load(text).items() if k != "SOLVER"})

@@ -1,5 +1,6 @@
 """Tests of vfnet_d2.inference.loading."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,17 @@ def test_the_number_of_classes_is_the_checkpoint_s(tmp_path: Path) -> None:
     trained = model_of_checkpoint(tmp_path / "a.pth", device="cpu")
     assert trained.model.num_classes == 2
     assert trained.class_names == ["x", "y"]
+
+
+def test_a_config_that_is_taken_for_the_tensors_is_told(
+    model: nn.Module, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes = {"config": None, "configs": ["quick/vfnet_shapes"]}
+    with caplog.at_level(logging.WARNING, logger="vfnet_d2"):
+        model_of_checkpoint(telling(model, tmp_path / "a.pth", **changes), device="cpu")
+    assert "does not hold the config of its training; its tensors fit the shipped quick" in (
+        caplog.text
+    )
 
 
 @pytest.mark.parametrize("config", ["quick/vfnet_shapes", YAML, LAZY])

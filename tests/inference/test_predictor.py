@@ -242,6 +242,7 @@ def test_a_prediction_leaves_predictor_and_model_as_they_are(
         return {**vars(alone), "of the model": alone.model.inference_settings}
 
     before, plain = state(), alone(image[0])
+    alone(image[0], score_threshold=0.5, soft_nms="gaussian")
     alone(image[0], score_threshold=0.5, soft_nms="gaussian", tta=[(96, 200)], tile=160)
     assert state() == before
     assert_identical(alone(image[0]), plain)

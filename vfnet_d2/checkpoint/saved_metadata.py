@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
+from omegaconf import DictConfig
 
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
@@ -12,14 +13,17 @@ from vfnet_d2.modeling.detector import Detector
 
 
 def save_metadata(
-    checkpointer: CheckedCheckpointer, *, dataset_names: Sequence[str], cfg: CfgNode | None = None
+    checkpointer: CheckedCheckpointer,
+    *,
+    dataset_names: Sequence[str],
+    cfg: CfgNode | DictConfig | None = None,
 ) -> Metadata | None:
     """Make a checkpointer write metadata into every file.
 
     Args:
         checkpointer: of the model in training.
         dataset_names: training sets, loaded before; the first one names the classes.
-        cfg: the YAML config of the training, if there is one.
+        cfg: the config of the training, YAML or LazyConfig.
 
     Returns:
         what is written; None for models that are no

@@ -6,20 +6,25 @@ Add it to the checkpointer of the training, and every file that it saves has it:
     checkpointer.add_checkpointable(ENTRY, SavedMetadata(metadata))
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any, cast
 
 import yaml
 from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import META_ARCH_REGISTRY
+from omegaconf import DictConfig
 from torch import nn
 
 from vfnet_d2.checkpoint.convert.architecture import model_name, shapes_of
 from vfnet_d2.checkpoint.convert.shipped import configs_for
 from vfnet_d2.checkpoint.errors import CheckpointError
+from vfnet_d2.checkpoint.lazy_config import UnlistedPartError, lazy_text
 from vfnet_d2.checkpoint.metadata import ENTRY, InputConvention, Metadata
 from vfnet_d2.config import add_vfnet_config, without_retired_keys
 from vfnet_d2.modeling.detector import Detector, is_detector_class
+
+logger = logging.getLogger(__name__)
 
 # What a prediction or another training depends on. Names of datasets and paths are nobody's
 # business.
@@ -52,15 +57,15 @@ class SavedMetadata:
 
 
 def trained_metadata(
-    model: Detector, *, class_names: Sequence[str], cfg: CfgNode | None = None
+    model: Detector, *, class_names: Sequence[str], cfg: CfgNode | DictConfig | None = None
 ) -> Metadata:
     """Return what a training should write into its checkpoints.
 
     Args:
         model: that is trained, without wrappers.
         class_names: K names, in the order of the model's outputs.
-        cfg: its YAML config. Without one, as for a LazyConfig, whose parts are code, the
-            prediction takes the shipped config of the same architecture.
+        cfg: its YAML config or LazyConfig. Of a LazyConfig with parts that are not in a shipped
+            one nothing is recorded, which is logged: its predictions need the config file.
 
     Raises:
         CheckpointError: another number of names than classes.
@@ -71,11 +76,14 @@ def trained_metadata(
             "classes"
         )
     detector = type(model).__name__
+    lazy = _recorded(cfg) if isinstance(cfg, DictConfig) else None
+    # A shipped config of the same tensors may be another model than a LazyConfig with own parts.
+    unknown = isinstance(cfg, DictConfig) and lazy is None
     name = model_name(shapes_of(cast(nn.Module, model).state_dict()), detector)
     return Metadata(
         architecture=name,
         detector=detector,
-        configs=configs_for(name),
+        configs=[] if unknown else configs_for(name),
         num_classes=model.num_classes,
         classifier_dropped=False,
         class_names=list(class_names),
@@ -87,10 +95,23 @@ def trained_metadata(
             tuple(model.pixel_std.flatten().tolist()),
             "the training's config",
         ),
-        config=None if cfg is None else config_text(cfg),
+        config=config_text(cfg) if isinstance(cfg, CfgNode) else None,
+        lazy_config=lazy,
         num_classes_key=model.num_classes_key,
         classifiers=dict(model.classifiers()),
     )
+
+
+def _recorded(cfg: DictConfig) -> str | None:
+    try:
+        return lazy_text(cfg)
+    except UnlistedPartError as error:
+        logger.warning(
+            "The checkpoints of this training cannot hold its LazyConfig: %s. Predictions with "
+            "them need the config file",
+            error,
+        )
+        return None
 
 
 def config_text(cfg: CfgNode) -> str:

@@ -83,6 +83,15 @@ def config_of_checkpoint(weights: str) -> CfgNode:
         raise CheckpointError(without_config(weights, state))
     cfg = config_of(metadata, weights)
     if metadata.config is None:
+        if metadata.lazy_config is not None:
+            logger.warning(
+                "%s was trained by a LazyConfig, which vfnet train does not take: model and "
+                "optimizer are those of the shipped YAML config of %s, %s. Name another one with "
+                "--config-file",
+                weights,
+                metadata.architecture,
+                next(name for name in metadata.configs if name in available_configs()),
+            )
         return cfg
     if has_solver(metadata.config):
         # Whether to compute in mixed precision is a question of the machine.

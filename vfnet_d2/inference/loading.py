@@ -13,6 +13,7 @@ from torch import nn
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.describe import read_metadata, without_config
 from vfnet_d2.checkpoint.errors import CheckpointError
+from vfnet_d2.checkpoint.lazy_config import parts_from_text
 from vfnet_d2.config import add_vfnet_config
 from vfnet_d2.model_zoo import config_file, config_of
 from vfnet_d2.shapes.config import SHAPES_CLASSES
@@ -65,6 +66,13 @@ def model_of_config(config: str, opts: Sequence[str] = (), *, weights: str = "")
     return TrainedModel(model, mapper, names, _class_names(model, names))
 
 
+def _model_of_lazy_text(text: str, weights: str | Path, device: str) -> TrainedModel:
+    parts = parts_from_text(text, weights)
+    model = instantiate(parts.model).to(device)
+    CheckedCheckpointer(model).load_for_evaluation(str(weights))
+    return TrainedModel(model, instantiate(parts.mapper), [], _class_names(model, []))
+
+
 def _model_of_node(cfg: CfgNode, weights: str) -> TrainedModel:
     cfg.MODEL.DEVICE = available_device(cfg.MODEL.DEVICE)
     model = build_model(cfg)
@@ -106,6 +114,8 @@ def model_of_checkpoint(
         trained = model_of_config(*_named(str(config), device), weights=str(weights))
     elif metadata is None:
         raise CheckpointError(without_config(weights, state))
+    elif metadata.config is None and metadata.lazy_config is not None:
+        trained = _model_of_lazy_text(metadata.lazy_config, weights, device)
     else:
         cfg = config_of(metadata, weights)
         cfg.MODEL.DEVICE = device

@@ -99,7 +99,8 @@ def _softened(suppression: Suppression, method: str) -> SoftNMS:
     if not isinstance(suppression, ClasswiseNMS | SoftNMS):
         raise ValueError(
             f"the config's suppression is {type(suppression).__name__}, which has no IoU threshold "
-            "for Soft-NMS; set MODEL.ONE_STAGE.SUPPRESSION.NAME to SoftNMS in the config"
+            "for Soft-NMS; set one that has it in the config, by MODEL.ONE_STAGE.SUPPRESSION.NAME "
+            "for this project's dense detectors"
         )
     return SoftNMS(iou_thresh=suppression.iou_thresh, method=method)
 

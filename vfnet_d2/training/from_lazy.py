@@ -58,7 +58,7 @@ def components(cfg: DictConfig) -> Components:
         log_period=cfg.train.log_period,
         precision=cfg.train.amp.precision if cfg.train.amp.enabled else None,
         options=options,
-        metadata=save_metadata(checkpointer, dataset_names=train_names),
+        metadata=save_metadata(checkpointer, dataset_names=train_names, cfg=cfg),
         pictures=_picture_source(cfg, model, train_names),
         settings={
             "config": type(model).__name__,

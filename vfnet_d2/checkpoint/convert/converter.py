@@ -1,7 +1,6 @@
 """Checkpoints of other projects into ours and back: the engine that the key tables plug into."""
 
 import os
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,12 +78,13 @@ class Conversion(NamedTuple):
 
     def _name_warning(self) -> str:
         """Published files bear the first digits of their own sha256."""
-        promised = re.search(r"-([0-9a-f]{8})\.pth$", self.metadata.source_file)
-        if promised is None or self.metadata.source_sha256.startswith(promised.group(1)):
+        promised = self.metadata.source_file.removesuffix(".pth").rpartition("-")[2]
+        is_sha = len(promised) == 8 and set(promised) <= set("0123456789abcdef")
+        if not is_sha or self.metadata.source_sha256.startswith(promised):
             return ""
         return (
             f"\nwarning: by its name, the sha256 of {self.metadata.source_file} begins with "
-            f"{promised.group(1)}, but it does not: the file was changed or damaged"
+            f"{promised}, but it does not: the file was changed or damaged"
         )
 
 
