@@ -23,7 +23,7 @@ from benchmarks.modes import WORDS, Speed, compare_modes, parse_mode
 from benchmarks.table import Row, data_row, goal_rows, ratio_row, time_row
 from benchmarks.time_chart import draw_times
 from benchmarks.timing import interleave, peak_memory
-from vfnet_d2 import add_vfnet_config
+from vfnet_d2.config import add_vfnet_config, merge_yaml_file
 from vfnet_d2.utils.files import write_text
 from vfnet_d2.utils.system import available_device
 
@@ -62,7 +62,7 @@ def parse_arguments() -> argparse.Namespace:
 def read_config(arguments: argparse.Namespace, device: str) -> CfgNode:
     """Read the named config with its overrides."""
     cfg = add_vfnet_config(get_cfg())
-    cfg.merge_from_file(arguments.config_file)
+    merge_yaml_file(cfg, arguments.config_file)
     cfg.merge_from_list([*arguments.opts, "MODEL.DEVICE", device])
     return cfg
 

@@ -11,7 +11,7 @@ from benchmarks import parts as benchmark
 from benchmarks.data import PHOTO, data_job
 from benchmarks.plain import compute_plainly
 from benchmarks.timing import Runs, interleave, medians
-from vfnet_d2.config import add_vfnet_config
+from vfnet_d2.config import add_vfnet_config, merge_yaml_file
 from vfnet_d2.model_zoo import config_file
 
 
@@ -42,7 +42,7 @@ class Row(NamedTuple):
 def load_config(name: str, device: str) -> CfgNode:
     """Return a config by name, without weights."""
     cfg = add_vfnet_config(get_cfg())
-    cfg.merge_from_file(config_file(name))
+    merge_yaml_file(cfg, config_file(name))
     cfg.MODEL.WEIGHTS = ""
     cfg.MODEL.DEVICE = device
     return cfg

@@ -3,6 +3,7 @@
 import inspect
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,13 +18,19 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from tests.helpers.log_lines import log_lines
 from tests.helpers.reference import ROOT
 from tests.helpers.small_model import small_config
-from vfnet_d2.config import RETIRED_KEYS, add_vfnet_config, without_retired_keys
+from vfnet_d2.config import (
+    RETIRED_KEYS,
+    add_vfnet_config,
+    merge_yaml_file,
+    without_retired_keys,
+)
 from vfnet_d2.losses.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
 from vfnet_d2.modeling.dense.heads.registry import HEAD_REGISTRY
 from vfnet_d2.modeling.dense.matchers.registry import MATCHER_REGISTRY
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
 from vfnet_d2.modeling.dense.parts import PartKind, Parts
 from vfnet_d2.modeling.suppression import SUPPRESSION_REGISTRY
+from vfnet_d2.utils.errors import UserError
 
 KINDS = {
     "HEAD": HEAD_REGISTRY,
@@ -250,3 +257,38 @@ def test_no_baseline_starts_from_vfnet() -> None:
             file = file.parent / base
             assert "VFNet" not in file.name
             assert "VFNet" not in file.read_text().split("\nMODEL:")[1]
+
+
+@pytest.mark.parametrize("in_the_base", [False, True])
+def test_a_yaml_file_runs_no_code(in_the_base: bool, tmp_path: Path) -> None:
+    harmful = f"OUTPUT_DIR: !!python/object/apply:os.mkdir ['{tmp_path / 'made'}']\n"
+    (tmp_path / "base.yaml").write_text(harmful)
+    (tmp_path / "user.yaml").write_text("_BASE_: base.yaml\n")
+    path = tmp_path / ("user.yaml" if in_the_base else "base.yaml")
+    with pytest.raises(UserError, match=rf"config {path} has a YAML tag that would run code"):
+        merge_yaml_file(add_vfnet_config(get_cfg()), str(path))
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_damaged_yaml_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("MODEL: [1, 2\n")
+    with pytest.raises(UserError, match=rf"config {path} is not YAML"):
+        merge_yaml_file(add_vfnet_config(get_cfg()), str(path))
+
+
+def test_no_part_of_the_package_reads_yaml_unsafely() -> None:
+    unsafe = re.compile(r"merge_from_file\((?!path, allow_unsafe=False)|unsafe_load|yaml\.load\(")
+    root = Path(__file__).parents[1]
+    files = [
+        *(root / "vfnet_d2").rglob("*.py"),
+        *(root / "tools").glob("*.py"),
+        root / "train_net.py",
+    ]
+    found = [
+        f"{file.name}: {line}"
+        for file in files
+        for line in file.read_text().splitlines()
+        if unsafe.search(line)
+    ]
+    assert found == []

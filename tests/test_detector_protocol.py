@@ -18,7 +18,7 @@ from vfnet_d2.config import add_vfnet_config
 from vfnet_d2.data.formats.register import register_dataset
 from vfnet_d2.inference.predictor import Predictor
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
-from vfnet_d2.modeling.detector import Detector, is_detector_class
+from vfnet_d2.modeling.detector import is_detector, is_detector_class
 from vfnet_d2.training import from_lazy, from_yaml
 from vfnet_d2.training.launch import argument_parser
 
@@ -89,7 +89,7 @@ def trained(data: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> P
 
 def test_the_double_is_a_detector_and_no_dense_one() -> None:
     model = MeanColourDetector(num_classes=2)
-    assert isinstance(model, Detector) and not isinstance(model, OneStageDetector)
+    assert is_detector(model) and not isinstance(model, OneStageDetector)
     assert is_detector_class(MeanColourDetector)
 
 

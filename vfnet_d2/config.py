@@ -3,6 +3,9 @@
 import logging
 from typing import Any, NamedTuple
 
+import yaml
+
+from vfnet_d2.utils.errors import UserError
 from vfnet_d2.utils.requirements import require_detectron2
 
 try:
@@ -152,3 +155,29 @@ def _find(node: CfgNode, key: str) -> tuple[CfgNode | None, str]:
             return None, name
         node = node[step]
     return (node if name in node else None), name
+
+
+def merge_yaml_file(cfg: CfgNode, path: str) -> None:
+    """Merge a YAML config file and its base files into a config, without running what they hold.
+
+    Detectron2's ``merge_from_file`` lets YAML tags such as ``!!python/object/apply`` call any
+    function, unless it is told not to.
+
+    Args:
+        cfg: changed in place.
+        path: of the file.
+
+    Raises:
+        UserError: the file, or one of its bases, is no YAML, or has tags that would run code.
+        KeyError: a key is unknown.
+    """
+    try:
+        cfg.merge_from_file(path, allow_unsafe=False)
+    except yaml.constructor.ConstructorError as error:
+        raise UserError(
+            f"config {path} has a YAML tag that would run code ({error.problem}, line "
+            f"{(error.problem_mark.line + 1) if error.problem_mark else '?'}): configs are read as "
+            "data. Write plain values, or use a LazyConfig .py file, which is code, if you trust it"
+        ) from error
+    except yaml.YAMLError as error:
+        raise UserError(f"config {path} is not YAML: {' '.join(str(error).split())}") from error

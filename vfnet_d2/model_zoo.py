@@ -22,7 +22,7 @@ from vfnet_d2.checkpoint.describe import HOW_TO_NAME_A_CONFIG
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.metadata import Metadata
 from vfnet_d2.checkpoint.trained import config_from_text, set_num_classes
-from vfnet_d2.config import add_vfnet_config
+from vfnet_d2.config import add_vfnet_config, merge_yaml_file
 from vfnet_d2.utils.old_targets import load_lazy_config
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def get_config(name: str, *, suffix: str = ".yaml") -> CfgNode | DictConfig:
     if suffix == ".py":
         return load_lazy_config(path)
     cfg = add_vfnet_config(get_cfg())
-    cfg.merge_from_file(path)
+    merge_yaml_file(cfg, path)
     return cfg
 
 

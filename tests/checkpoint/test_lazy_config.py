@@ -11,6 +11,7 @@ from detectron2.config import LazyCall, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from vfnet_d2.checkpoint import lazy_config
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.files import write_checkpoint
 from vfnet_d2.checkpoint.lazy_config import (
@@ -143,3 +144,8 @@ def test_a_file_runs_nothing(
 def test_what_is_no_such_text(text: str) -> None:
     with pytest.raises(CheckpointError, match=r"LazyConfig in a\.pth is not built"):
         parts_from_text(text, "a.pth")
+
+
+def test_names_of_before_a_module_moved_are_on_the_list() -> None:
+    old = "vfnet_d2.modeling.meta_arch.vfnet.VFNet"
+    assert lazy_config._listed_name(old) == "vfnet_d2.modeling.dense.detectors.vfnet.VFNet"

@@ -47,6 +47,12 @@ def test_accumulated_batches_count_in_the_rate_and_the_length(published: CfgNode
     assert found["TEST.EVAL_PERIOD"] == 500  # 4000 / (4 x 2)
 
 
+def test_the_rate_of_a_training_that_accumulated_is_of_all_its_images(published: CfgNode) -> None:
+    published.TRAINING.ACCUMULATE = 2
+    found = numbers(published, Wishes(epochs=3, batch_size=4))
+    assert found["SOLVER.BASE_LR"] == 0.00125  # 0.01 x 4/(16 x 2)
+
+
 def test_adamw_and_small_images() -> None:
     # AdamW and a cosine, 8 images of 160 to 224 pixels; 2 x (800/192)^2 = 34 would fit.
     base = get_config("quick/vfnet_shapes")

@@ -341,3 +341,51 @@ def test_keys_of_the_yaml_config_are_the_options(tmp_path: Path) -> None:
     changes = {"TRAINING__EMA": True, "TRAINING__ACCUMULATE": 2, "TRAINING__CLIP_TOTAL_NORM": 3.0}
     parts = from_yaml.components(training_config(tmp_path, **changes))
     assert parts.options == TrainingOptions(ema=True, accumulate=2, clip_total_norm=3.0)
+
+
+def test_a_finished_training_says_so_and_writes_nothing(validated: list, tmp_path: Path) -> None:
+    tuner(tmp_path).train()
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    trainer = tuner(tmp_path, SOLVER__MAX_ITER=3)
+    trainer.resume_or_load(resume=True)
+    with log_lines("vfnet_d2.training.trainer") as lines:
+        trainer.train()
+    assert [line for line in lines if "Nothing to do: 4 of 3 iterations are done" in line]
+    after = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    # Detectron2's TensorBoard writer opens its file when it is made.
+    assert {name for name in after if before.get(name) != after[name]} <= {"metrics.json"} | {
+        name for name in after if name.startswith("events.out")
+    }
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_resumed_training_follows_the_config_s_learning_rate(
+    changed: bool, validated: list, tmp_path: Path
+) -> None:
+    options = {"SOLVER__LR_SCHEDULER_NAME": "WarmupMultiStepLR", "SOLVER__STEPS": (3,)}
+    tuner(tmp_path, SOLVER__MAX_ITER=2, SOLVER__BASE_LR=0.004, **options).train()
+    trainer = tuner(tmp_path, SOLVER__BASE_LR=0.001 if changed else 0.004, **options)
+    with log_lines("vfnet_d2.training.trainer", level=logging.INFO) as lines:
+        trainer.resume_or_load(resume=True)
+    (line,) = [line for line in lines if "Resuming" in line]
+    assert "2 of 4 iterations are done" in line
+    wanted = "0.001 from here on, as the config says; it was 0.004" if changed else "still 0.004"
+    assert wanted in line
+    rates: list[float] = []
+    hook = Rates(rates)
+    trainer.register_hooks([hook])
+    trainer.train()
+    # iterations 2 and 3; the rate falls to a tenth after the third
+    first = 0.001 if changed else 0.004
+    assert rates == pytest.approx([first, 0.1 * first])
+
+
+class Rates(HookBase):
+    """Collects the learning rate that each step uses."""
+
+    def __init__(self, found: list[float]) -> None:
+        self.found = found
+
+    def before_step(self) -> None:
+        """See HookBase."""
+        self.found.append(self.trainer.optimizer.param_groups[0]["lr"])

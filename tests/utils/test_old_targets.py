@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from vfnet_d2.model_zoo import config_file
 from vfnet_d2.modeling.dense.detectors.vfnet import VFNet
 from vfnet_d2.utils import old_targets
+from vfnet_d2.utils.errors import UserError
 from vfnet_d2.utils.old_targets import MOVED, current_target, load_lazy_config, rename_targets
 
 # What the LazyConfigs in configs/ named before the modules moved.
@@ -125,3 +126,11 @@ def test_a_file_that_names_classes_by_their_old_paths(tmp_path: Path) -> None:
     )
     target = load_lazy_config(str(path)).optimizer._target_
     assert target == "vfnet_d2.training.optimizers.get_param_groups"
+
+
+def test_a_dump_runs_no_code(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"train: !!python/object/apply:os.mkdir ['{tmp_path / 'made'}']\n")
+    with pytest.raises(UserError, match="cannot be read as data"):
+        load_lazy_config(str(path))
+    assert not (tmp_path / "made").exists()

@@ -11,7 +11,7 @@ from vfnet_d2.checkpoint.convert.mmdet_keys import DETECTORS, LOOKALIKES, keys_o
 from vfnet_d2.checkpoint.convert.pairs import COUNTER
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.metadata import InputConvention, Metadata
-from vfnet_d2.modeling.detector import Detector
+from vfnet_d2.modeling.detector import is_detector
 
 INPUT_KEYS = (
     "INPUT.FORMAT, MODEL.PIXEL_MEAN and MODEL.PIXEL_STD (YAML), or model.input_format, "
@@ -55,7 +55,7 @@ class ModelTraits(NamedTuple):
     @classmethod
     def of(cls, model: nn.Module) -> "ModelTraits":
         """Return what a model says, which is little unless it is a Detector."""
-        if not isinstance(model, Detector):
+        if not is_detector(model):
             return cls(type(model).__name__)
         return cls(type(model).__name__, model.classifiers(), model.num_classes_key)
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vfnet_d2.checkpoint.errors import CheckpointError
+from vfnet_d2.utils.old_targets import current_target
 
 _TARGET = "_target_"
 # What models and test mappers of the shipped configs are made of; a test compares.
@@ -121,8 +122,9 @@ def _plain(value: Any) -> Any:
 
 def _listed_name(target: Any) -> str:
     """The name on the list of what a config calls."""
-    if isinstance(target, str) and target in TARGETS:
-        return target
+    # A name recorded before its module moved.
+    if isinstance(target, str) and current_target(target) in TARGETS:
+        return current_target(target)
     if callable(target):
         name = f"{target.__module__}.{getattr(target, '__qualname__', type(target).__name__)}"
         if name in TARGETS and locate(name) is target:

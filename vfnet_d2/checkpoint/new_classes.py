@@ -10,7 +10,7 @@ from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.convert.pairs import COUNTER
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
-from vfnet_d2.modeling.detector import Detector
+from vfnet_d2.modeling.detector import is_detector
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class FineTuneCheckpointer(CheckedCheckpointer):
         super().__init__(model, save_dir, **checkpointables)
         # Without the wrapper of a distributed training.
         detector = self.model
-        if not isinstance(detector, Detector):
+        if not is_detector(detector):
             raise CheckpointError(
                 f"the model is of class {type(detector).__name__}, which does not say which of "
                 "its layers depend on the classes: fine-tuning needs a detector of "

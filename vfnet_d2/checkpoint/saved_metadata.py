@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
 from vfnet_d2.checkpoint.trained import SavedMetadata, trained_metadata
-from vfnet_d2.modeling.detector import Detector
+from vfnet_d2.modeling.detector import is_detector
 
 
 def save_metadata(
@@ -30,7 +30,7 @@ def save_metadata(
         :class:`~vfnet_d2.modeling.detector.Detector`, which get nothing.
     """
     model = checkpointer.model
-    if not isinstance(model, Detector):
+    if not is_detector(model):
         return None
     names: Sequence[str] = MetadataCatalog.get(dataset_names[0]).get("thing_classes") or []
     if len(names) != model.num_classes:

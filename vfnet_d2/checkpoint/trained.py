@@ -26,9 +26,8 @@ from vfnet_d2.modeling.detector import Detector, is_detector_class
 
 logger = logging.getLogger(__name__)
 
-# What a prediction or another training depends on. Names of datasets and paths are nobody's
-# business.
-_SECTIONS = ("MODEL", "INPUT", "TEST", "SOLVER")
+# What a prediction or another training depends on; not names of datasets and paths.
+_SECTIONS = ("MODEL", "INPUT", "TEST", "SOLVER", "TRAINING")
 _OF_THE_RUN = ("WEIGHTS", "DEVICE")
 # What yaml and yacs raise depends on what they meet first.
 _NOT_UNDERSTOOD = (

@@ -179,6 +179,7 @@ def plan(arguments: argparse.Namespace) -> "Job":
         resume=arguments.resume,
     )
     wishes = Wishes(**{name: getattr(arguments, name) for name in Wishes._fields})
+    wishes = wishes._replace(accumulate=given.get("TRAINING.ACCUMULATE", wishes.accumulate))
     recipe = make_recipe(
         base, given, wishes, num_images=data.num_images, processes=max(num_gpus, 1)
     )

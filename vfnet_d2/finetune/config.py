@@ -10,7 +10,7 @@ from detectron2.config import CfgNode, get_cfg
 from vfnet_d2.checkpoint.describe import read_metadata, without_config
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.trained import has_solver
-from vfnet_d2.config import add_vfnet_config
+from vfnet_d2.config import add_vfnet_config, merge_yaml_file
 from vfnet_d2.model_zoo import available_configs, config_of, get_config
 from vfnet_d2.training.from_yaml import check_architecture
 
@@ -62,7 +62,7 @@ def _named_config(config: str) -> CfgNode:
     if not os.path.isfile(config):
         raise FileNotFoundError(f"config {config} does not exist")
     cfg = add_vfnet_config(get_cfg())
-    cfg.merge_from_file(config)
+    merge_yaml_file(cfg, config)
     return cfg
 
 

@@ -170,7 +170,8 @@ def _learning_rate(base: CfgNode, given: Mapping[str, Any], wishes: Wishes, step
         return Row(name, {key: wishes.lr}, "--lr")
     if key in given:
         return Row(name, {key: float(given[key])}, f"given as {key}")
-    rate, batch = base.SOLVER.BASE_LR, base.SOLVER.IMS_PER_BATCH
+    # A recorded training may have accumulated: its rate is of all images of an iteration.
+    rate, batch = base.SOLVER.BASE_LR, base.SOLVER.IMS_PER_BATCH * base.TRAINING.ACCUMULATE
     if base.SOLVER.OPTIMIZER == "SGD":
         rule = f"{rate:g} x {step}/{batch}, in proportion to the batch, for SGD"
         return Row(name, {key: rate * step / batch}, rule)

@@ -14,7 +14,7 @@ from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.describe import read_metadata, without_config
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.lazy_config import parts_from_text
-from vfnet_d2.config import add_vfnet_config
+from vfnet_d2.config import add_vfnet_config, merge_yaml_file
 from vfnet_d2.model_zoo import config_file, config_of
 from vfnet_d2.shapes.config import SHAPES_CLASSES
 from vfnet_d2.shapes.dataset import SHAPES_SPLITS
@@ -54,7 +54,7 @@ def model_of_config(config: str, opts: Sequence[str] = (), *, weights: str = "")
         raise FileNotFoundError(f"config {config} does not exist")
     if not config.endswith(".py"):
         cfg = add_vfnet_config(get_cfg())
-        cfg.merge_from_file(config)
+        merge_yaml_file(cfg, config)
         cfg.merge_from_list(list(opts))
         return _model_of_node(cfg, weights)
     lazy = LazyConfig.apply_overrides(load_lazy_config(config), list(opts))

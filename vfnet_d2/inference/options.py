@@ -11,7 +11,7 @@ from torch import nn
 from vfnet_d2.inference.plain import Inference, PlainInference
 from vfnet_d2.inference.tiling import TiledInference
 from vfnet_d2.inference.tta import AugmentedInference, default_scales
-from vfnet_d2.modeling.detector import Detector, InferenceSettings
+from vfnet_d2.modeling.detector import Detector, InferenceSettings, is_detector
 from vfnet_d2.modeling.suppression import ClasswiseNMS, SoftNMS, Suppression
 from vfnet_d2.utils.choices import AMP_PRECISIONS
 from vfnet_d2.utils.precision import PRECISIONS
@@ -68,7 +68,7 @@ def detector_of(model: nn.Module) -> Detector:
     Raises:
         ValueError: it has no settings that could be changed.
     """
-    if not isinstance(model, Detector):
+    if not is_detector(model):
         raise ValueError(
             f"the model is of class {type(model).__name__}, which takes no inference settings: "
             "score threshold, Soft-NMS and test-time augmentation need a detector of "

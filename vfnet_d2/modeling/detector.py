@@ -1,7 +1,7 @@
 """What training, prediction, checkpoints and export ask of any detector, whatever is inside."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeGuard
 
 import torch
 from detectron2.modeling.postprocessing import detector_postprocess
@@ -27,7 +27,6 @@ class InferenceSettings(NamedTuple):
     suppression: Suppression
 
 
-@runtime_checkable
 class Detector(Protocol):
     """A Detectron2 model that this project can train, evaluate, fine-tune, save and export.
 
@@ -91,13 +90,19 @@ class Detector(Protocol):
         ...
 
 
-# What tells a class of detectors, of which no instance is at hand.
+# What a class shows; attributes such as ``num_classes`` appear on its instances alone. That is also
+# why there is no isinstance of the protocol: from Python 3.12 on it does not see buffers.
 _REQUIRED = ("num_classes_key", "inference_settings", "classifiers", "network", "inference")
 
 
 def is_detector_class(cls: object) -> bool:
-    """Return whether a class's instances are a :class:`Detector`, as far as a class tells."""
+    """Return whether a class's instances are a :class:`Detector`."""
     return isinstance(cls, type) and all(hasattr(cls, name) for name in _REQUIRED)
+
+
+def is_detector(model: object) -> TypeGuard[Detector]:
+    """Return whether a model is a :class:`Detector`."""
+    return is_detector_class(type(model))
 
 
 def in_original_size(

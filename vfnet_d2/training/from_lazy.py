@@ -12,7 +12,7 @@ from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.saved_metadata import save_metadata
 from vfnet_d2.config import TrainingOptions
 from vfnet_d2.data.loading import check_num_classes, check_test_sets
-from vfnet_d2.modeling.detector import Detector
+from vfnet_d2.modeling.detector import is_detector
 from vfnet_d2.training.components import Components, EvaluationSet, PictureSource, evaluate
 from vfnet_d2.training.logs import log_setup
 from vfnet_d2.training.trainer import Trainer
@@ -94,7 +94,7 @@ def build_model(cfg: DictConfig) -> Any:
         ValueError: it is no detector that can be trained here.
     """
     model = instantiate(cfg.model)
-    if not isinstance(model, Detector):
+    if not is_detector(model):
         raise ValueError(
             f"the config's model is of class {type(model).__name__}; train_net.py runs this "
             "project's detectors. Use Detectron2's lazyconfig_train_net.py for others"

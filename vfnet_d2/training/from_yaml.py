@@ -22,7 +22,7 @@ from torch import nn
 
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.saved_metadata import save_metadata
-from vfnet_d2.config import TrainingOptions, add_vfnet_config
+from vfnet_d2.config import TrainingOptions, add_vfnet_config, merge_yaml_file
 from vfnet_d2.data.loading import check_num_classes, check_test_sets, load_dataset
 from vfnet_d2.evaluation.coco import build_coco_evaluator
 from vfnet_d2.modeling.detector import is_detector_class
@@ -144,7 +144,7 @@ def check_architecture(cfg: CfgNode) -> None:
 def setup(args: argparse.Namespace) -> CfgNode:
     """Read, complete, freeze and log the config of a run."""
     cfg = add_vfnet_config(get_cfg())
-    cfg.merge_from_file(args.config_file)
+    merge_yaml_file(cfg, args.config_file)
     cfg.merge_from_list(args.opts)
     check_architecture(cfg)
     cfg.MODEL.DEVICE = "cpu" if args.num_gpus == 0 else available_device(cfg.MODEL.DEVICE)

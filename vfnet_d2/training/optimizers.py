@@ -1,5 +1,6 @@
 """Parameter groups and optimizers of the published recipes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -130,3 +131,33 @@ def clip_total_norm(optimizer: torch.optim.Optimizer, max_norm: float) -> None:
         torch.nn.utils.clip_grad_norm_(parameters, max_norm)
 
     optimizer.register_step_pre_hook(clip)
+
+
+def resume_learning_rates(
+    optimizer: torch.optim.Optimizer, schedule: Any, configured: Sequence[float]
+) -> str:
+    """Have a resumed optimizer follow the config's learning rates, and say which count.
+
+    Args:
+        optimizer: whose state was restored; changed in place where the rates differ.
+        schedule: its scheduler, whose state was restored too, or an fvcore ``ParamScheduler``,
+            which Detectron2 binds to the optimizer later.
+        configured: learning rate of each parameter group, as the config has it now.
+
+    Returns:
+        a clause for the log.
+    """
+    groups = optimizer.param_groups
+    restored = [group.get("initial_lr", group["lr"]) for group in groups]
+    if list(configured) == restored:
+        return f"the learning rate is still {max(configured):g} before its schedule"
+    for group, rate in zip(groups, configured, strict=True):
+        group["initial_lr"] = rate
+    if isinstance(schedule, torch.optim.lr_scheduler.LRScheduler):
+        schedule.base_lrs = list(configured)
+        for group, current in zip(groups, schedule.get_lr(), strict=True):
+            group["lr"] = current
+    return (
+        f"the learning rate before its schedule is {max(configured):g} from here on, as the config "
+        f"says; it was {max(restored):g}"
+    )

@@ -19,7 +19,7 @@ from vfnet_d2.training.hooks.early_stopping import EarlyStopError, EarlyStopping
 from vfnet_d2.training.hooks.ema import EmaUpdate, averaged_model
 from vfnet_d2.training.hooks.pictures import ValidationPictures, watched_loader
 from vfnet_d2.training.hooks.trackers import TRACKERS, check_trackers
-from vfnet_d2.training.optimizers import clip_total_norm
+from vfnet_d2.training.optimizers import clip_total_norm, resume_learning_rates
 from vfnet_d2.training.steps import StepTrainer, distribute
 
 logger = logging.getLogger(__name__)
@@ -151,8 +151,16 @@ class Trainer(DefaultTrainer):
                 logger.info("%s has no checkpoint to resume from", self.output)
             self.checkpointer.start_from(self.parts.weights)
             return
+        rates = [group["lr"] for group in self.parts.optimizer.param_groups]
         self.checkpointer.resume_or_load("", resume=True)
         self.start_iter = self.iter + 1
+        logger.info(
+            "Resuming %s: %s of %s iterations are done; %s",
+            self.checkpointer.get_checkpoint_file(),
+            f"{self.start_iter:,}",
+            f"{self.max_iter:,}",
+            resume_learning_rates(self.parts.optimizer, self.parts.schedule, rates),
+        )
         if self.parts.options.keep_best or self.parts.options.patience:
             self.history.read(iterations=self.start_iter)
         if self.ema is not None and self.ema.n_averaged == 0:
@@ -182,6 +190,14 @@ class Trainer(DefaultTrainer):
 
     def train(self) -> dict[str, Any]:
         """Train to the last iteration or the early stop; return the last evaluation's results."""
+        if self.start_iter >= self.max_iter:
+            logger.warning(
+                "Nothing to do: %s of %s iterations are done. Raise SOLVER.MAX_ITER (YAML), "
+                "train.max_iter (LazyConfig) or --epochs (vfnet train) to train on",
+                f"{self.start_iter:,}",
+                f"{self.max_iter:,}",
+            )
+            return {}
         try:
             TrainerBase.train(self, self.start_iter, self.max_iter)
         except EarlyStopError:

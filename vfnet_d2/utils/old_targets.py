@@ -4,8 +4,11 @@ import functools
 import logging
 from typing import Any
 
+import yaml
 from detectron2.config import LazyConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from vfnet_d2.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +67,29 @@ def _tell(old: str, new: str) -> None:
     logger.warning("The config names %s, which has moved: write %s instead", old, new)
 
 
+def _load_dump(path: str) -> DictConfig:
+    """Read a dump as data; Detectron2's own loader runs what a YAML file's tags say."""
+    with open(path, encoding="utf-8") as file:
+        try:
+            content = yaml.safe_load(file)
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"config {path} cannot be read as data ({reason}): use the .py file it is from"
+            ) from error
+    return OmegaConf.create(content, flags={"allow_objects": True})
+
+
 def load_lazy_config(path: str) -> DictConfig:
     """Load a LazyConfig file, or its dump as YAML, with the ``_target_`` paths of today.
 
     Args:
-        path: of the file. What a ``.py`` file imports by an old name fails there, as any import.
+        path: of the file. A ``.py`` file is code and runs; what it imports by an old name fails
+            there, as any import. A dump is read as data.
+
+    Raises:
+        UserError: a dump that is no YAML, or has tags that would run code.
     """
-    cfg = LazyConfig.load(path)
+    cfg = LazyConfig.load(path) if path.endswith(".py") else _load_dump(path)
     rename_targets(cfg)
     return cfg

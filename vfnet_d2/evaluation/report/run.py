@@ -22,7 +22,7 @@ from vfnet_d2.evaluation.report.gallery import add_pictures
 from vfnet_d2.evaluation.report.write import write_report
 from vfnet_d2.inference.plain import PlainInference
 from vfnet_d2.inference.predictor import Predictor
-from vfnet_d2.modeling.detector import Detector
+from vfnet_d2.modeling.detector import is_detector
 from vfnet_d2.utils.files import write_text
 
 logger = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ def hidden_scores(
 
     None for models that have none, or that find nothing even so.
     """
-    if not isinstance(predictor.model, Detector):
+    if not is_detector(predictor.model):
         return None
     threshold = predictor.options.score_threshold
     if threshold is None:
