@@ -65,7 +65,7 @@ def test_the_config_names_no_paths() -> None:
     cfg.DATASETS.TRAIN = ("secret",)
     text = config_text(cfg)
     assert "secret" not in text
-    assert yaml.safe_load(text).keys() == {"MODEL", "INPUT", "TEST", "SOLVER"}
+    assert yaml.safe_load(text).keys() == {"MODEL", "INPUT", "TEST", "SOLVER", "TRAINING"}
 
 
 def test_saved_with_every_checkpoint_and_kept_by_strip(metadata: Metadata, tmp_path: Path) -> None:

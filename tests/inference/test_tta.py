@@ -16,7 +16,7 @@ from fvcore.transforms import HFlipTransform
 from PIL import Image
 from torch import Tensor
 
-from tests.helpers.float64 import in_float64
+from tests.helpers.float64 import Float32Suppression, in_float64
 from tests.helpers.predicting import assert_identical, noise
 from tests.helpers.quick_model import quick_model
 from vfnet_d2.inference.plain import PlainInference, as_tensor, run_model
@@ -52,7 +52,7 @@ def test_one_view_as_in_the_test_set_is_the_plain_prediction(model: OneStageDete
 def everything(model: OneStageDetector) -> InferenceSettings:
     """NMS at IoU 1, above which no overlap is: every candidate stays, best first."""
     return model.inference_settings._replace(
-        suppression=ClasswiseNMS(1.0), max_detections=sys.maxsize
+        suppression=Float32Suppression(ClasswiseNMS(1.0)), max_detections=sys.maxsize
     )
 
 

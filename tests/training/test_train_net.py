@@ -26,6 +26,7 @@ OVERRIDES = {
         "TEST.EVAL_PERIOD": 40,
         "DATALOADER.NUM_WORKERS": 0,
         "MODEL.ONE_STAGE.TOPK_CANDIDATES": 50,
+        "MODEL.ONE_STAGE.SCORE_THRESH": 0.01,  # so that there is an AP after so few iterations
         "INPUT.MIN_SIZE_TEST": 96,  # evaluation takes most of the time
     },
     ".py": {
@@ -37,6 +38,7 @@ OVERRIDES = {
         "train.eval_period": 40,
         "dataloader.train.num_workers": 0,
         "model.topk_candidates": 50,
+        "model.score_thresh": 0.01,
         "dataloader.test.mapper.augmentations.0.short_edge_length": "[96,96]",
     },
 }

@@ -358,11 +358,13 @@ def test_a_finished_training_says_so_and_writes_nothing(validated: list, tmp_pat
     }
 
 
+@pytest.mark.parametrize("warmup", [0, 1])
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_resumed_training_follows_the_config_s_learning_rate(
-    changed: bool, validated: list, tmp_path: Path
+    changed: bool, warmup: int, validated: list, tmp_path: Path
 ) -> None:
     options = {"SOLVER__LR_SCHEDULER_NAME": "WarmupMultiStepLR", "SOLVER__STEPS": (3,)}
+    options |= {"SOLVER__WARMUP_ITERS": warmup}
     tuner(tmp_path, SOLVER__MAX_ITER=2, SOLVER__BASE_LR=0.004, **options).train()
     trainer = tuner(tmp_path, SOLVER__BASE_LR=0.001 if changed else 0.004, **options)
     with log_lines("vfnet_d2.training.trainer", level=logging.INFO) as lines:

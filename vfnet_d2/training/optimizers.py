@@ -133,6 +133,14 @@ def clip_total_norm(optimizer: torch.optim.Optimizer, max_norm: float) -> None:
     optimizer.register_step_pre_hook(clip)
 
 
+def base_rates(optimizer: torch.optim.Optimizer) -> list[float]:
+    """Return the learning rate of each parameter group before its schedule.
+
+    A scheduler that is bound to the optimizer has changed "lr" already, for the warm-up.
+    """
+    return [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
+
+
 def resume_learning_rates(
     optimizer: torch.optim.Optimizer, schedule: Any, configured: Sequence[float]
 ) -> str:
@@ -142,13 +150,13 @@ def resume_learning_rates(
         optimizer: whose state was restored; changed in place where the rates differ.
         schedule: its scheduler, whose state was restored too, or an fvcore ``ParamScheduler``,
             which Detectron2 binds to the optimizer later.
-        configured: learning rate of each parameter group, as the config has it now.
+        configured: :func:`base_rates` of the config as it is now.
 
     Returns:
         a clause for the log.
     """
     groups = optimizer.param_groups
-    restored = [group.get("initial_lr", group["lr"]) for group in groups]
+    restored = base_rates(optimizer)
     if list(configured) == restored:
         return f"the learning rate is still {max(configured):g} before its schedule"
     for group, rate in zip(groups, configured, strict=True):

@@ -19,7 +19,7 @@ from vfnet_d2.training.hooks.early_stopping import EarlyStopError, EarlyStopping
 from vfnet_d2.training.hooks.ema import EmaUpdate, averaged_model
 from vfnet_d2.training.hooks.pictures import ValidationPictures, watched_loader
 from vfnet_d2.training.hooks.trackers import TRACKERS, check_trackers
-from vfnet_d2.training.optimizers import clip_total_norm, resume_learning_rates
+from vfnet_d2.training.optimizers import base_rates, clip_total_norm, resume_learning_rates
 from vfnet_d2.training.steps import StepTrainer, distribute
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class Trainer(DefaultTrainer):
                 logger.info("%s has no checkpoint to resume from", self.output)
             self.checkpointer.start_from(self.parts.weights)
             return
-        rates = [group["lr"] for group in self.parts.optimizer.param_groups]
+        rates = base_rates(self.parts.optimizer)
         self.checkpointer.resume_or_load("", resume=True)
         self.start_iter = self.iter + 1
         logger.info(
