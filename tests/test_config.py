@@ -292,3 +292,27 @@ def test_no_part_of_the_package_reads_yaml_unsafely() -> None:
         if unsafe.search(line)
     ]
     assert found == []
+
+
+def test_the_keys_of_the_readme_exist_with_their_defaults() -> None:
+    text = (
+        (ROOT / "README.md").read_text().split("## Config keys")[1].split("## What is verified")[0]
+    )
+    model, training = text.split("How a training runs")
+    cfg = add_vfnet_config(get_cfg())
+    rows = []
+    for part, node in ((model, cfg.MODEL.ONE_STAGE), (training, cfg.TRAINING)):
+        for names in re.findall(r"^\| (`[A-Z][^|]*) \|", part, re.MULTILINE):
+            first, *others = re.findall(r"`([\w.]+)`", names)
+            # "STAR", "REFINEMENT": the second name stands below the first one's node
+            parent = first.rpartition(".")[0]
+            rows += [
+                (node, first),
+                *((node, x if "." in x or not parent else f"{parent}.{x}") for x in others),
+            ]
+    assert len(rows) > 25
+    for node, key in rows:
+        *path, name = key.split(".")
+        for part in path:
+            node = node[part]
+        assert name in node, key
