@@ -3,6 +3,7 @@
 import copy
 import os
 import random
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,6 +13,13 @@ from torch import nn
 
 from tests.helpers.devices import skip_without_gpu
 from tests.helpers.reference import DATA, Reference, build_reference_model
+
+# Detectron2's report on the environment imports setuptools by way of this. Where warnings are
+# errors, one inside setuptools makes it fall back on Python's own distutils, which is deprecated:
+# whichever test came first would fail.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import torch.utils.cpp_extension
 
 
 def pytest_configure() -> None:
