@@ -149,15 +149,17 @@ COCO_CASES = {
         ("unknown-class", "annotation 7", "class 'category_id 0' is not one of: cat"),
     ),
     "coco_box_of_text": box_case(
-        ["2", "3", "4", "5"], "malformed-object", "annotation 7", "must be four numbers"
+        ["2", "3", "4", "5,5"], "malformed-object", "annotation 7", "must be four numbers"
     ),
     "coco_box_of_three": box_case(
         [2, 3, 4], "malformed-object", "annotation 7", "must be four numbers", "got [2, 3, 4]"
     ),
     "coco_box_nan": case(
         '{"images": [{"id": 1, "file_name": "a.png", "width": 16, "height": 12}],\n'
-        ' "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [2, 3, 4, 5]},\n'
-        '  {"id": 7, "image_id": 1, "category_id": 1, "bbox": [NaN, 3, 4, 5]}],\n'
+        ' "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [2, 3, 4, 5],\n'
+        '   "area": 20, "iscrowd": 0},\n'
+        '  {"id": 7, "image_id": 1, "category_id": 1, "bbox": [NaN, 3, 4, 5],\n'
+        '   "area": 20, "iscrowd": 0}],\n'
         ' "categories": [{"id": 1, "name": "cat"}]}\n',
         ("box-not-finite", "annotation 7", "box (nan, 3, nan, 8) in a.png"),
     ),
@@ -178,5 +180,20 @@ COCO_CASES = {
     ),
     "coco_box_twice": box_case(
         [2, 3, 4, 5], "duplicate-box", "annotation 7", "in a.png, as annotation 1"
+    ),
+    "coco_crowd_of_text": case(
+        coco(annotations=[coco_box(1), coco_box(7, iscrowd="maybe")]),
+        ("malformed-object", "annotation 7", "iscrowd must be 0 or 1, got 'maybe'"),
+    ),
+    "coco_ids_of_text": case(
+        coco(
+            images=[coco_image("1", "a.png")],
+            annotations=[coco_box("5", image_id=1.0, iscrowd="0")],
+        ),
+        ("converted-value", "annotation 5", "iscrowd is text, such as '0': read as 0"),
+    ),
+    "coco_without_crowd_and_area": case(
+        coco(annotations=[coco_box(7, iscrowd=None, area="")]),
+        ("missing-value", "annotation 7", "no iscrowd and area"),
     ),
 }

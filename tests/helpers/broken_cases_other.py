@@ -93,6 +93,21 @@ VOC_CASES = {
         voc_xml("b.png", CAT, size=SIZE.replace("12", "16")),
         ("size-mismatch", "JPEGImages/b.png", "it is 16 x 12, the annotations say 16 x 16"),
     ),
+    "voc_other_filename": voc(
+        voc_xml("a.png", CAT),
+        ("other-filename", "b.xml, filename", "'a.png'", "XML file's own name is taken"),
+    ),
+    "voc_filename_of_another": voc(
+        voc_xml("b.png", CAT),
+        ("ambiguous-image", "c.xml, filename", "no image is called c", "is that of", "a.xml"),
+        **{"Annotations/c.xml": voc_xml("a.png", CAT)},
+    ),
+    "voc_difficult_of_text": voc_object(
+        CAT.replace("</name>", "</name><difficult>somewhat</difficult>"),
+        "malformed-object",
+        "b.xml, object 1",
+        "<difficult> must be 0 or 1, got 'somewhat'",
+    ),
     "voc_listed_file_missing": voc(
         voc_xml("b.png", CAT),
         ("unreadable-annotations", "train.txt, line 3", "'c' is listed", "does not exist"),

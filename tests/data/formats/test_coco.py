@@ -16,7 +16,14 @@ def content(**changes: Any) -> dict[str, Any]:
     return {
         "images": [{"id": 7, "file_name": "a.png", "width": 100, "height": 50}],
         "annotations": [
-            {"id": 1, "image_id": 7, "category_id": 9, "bbox": [10, 20, 30, 5], "area": 99}
+            {
+                "id": 1,
+                "image_id": 7,
+                "category_id": 9,
+                "bbox": [10, 20, 30, 5],
+                "area": 99,
+                "iscrowd": 0,
+            }
         ],
         "categories": [{"id": 9, "name": "dog"}, {"id": 4, "name": "cat"}],
         **changes,

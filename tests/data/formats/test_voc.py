@@ -113,3 +113,44 @@ def test_a_list_of_classes_decides_their_order(tmp_path: Path) -> None:
     (item,), _ = read(reader)
     assert reader.classes == ("dog", "cat")
     assert item.annotations[0].class_index == 1
+
+
+@pytest.mark.parametrize("names", [("2", "3", "4", "1"), ("1", "1", "1", "1"), ("x", "y", "z", "")])
+@pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".png"])
+def test_an_xml_file_belongs_to_the_image_of_its_name(
+    tmp_path: Path, names: tuple[str, ...], suffix: str
+) -> None:
+    for number, name in enumerate(names, start=1):
+        text = xml(filename=f"{name}{suffix}" if name else "")
+        write_files(tmp_path, {f"Annotations/{number}.xml": text})
+        save_image(tmp_path / "JPEGImages" / f"{number}{suffix}")
+    records, findings = read(open_dataset(tmp_path))
+    pairs = [(Path(item.file).stem, Path(item.path).stem) for item in records]
+    assert pairs == [(str(n), str(n)) for n in range(1, 5)]
+    wrong = [f"{n}.xml" for n, name in enumerate(names, start=1) if name not in ("", str(n))]
+    found = [Path(f.file).name for f in findings if f.code == "other-filename"]
+    assert found == wrong
+
+
+def test_two_xml_files_cannot_share_an_image(tmp_path: Path) -> None:
+    write_files(tmp_path, {f"Annotations/{n}.xml": xml(filename="photo.jpg") for n in "ab"})
+    save_image(tmp_path / "JPEGImages" / "photo.jpg")
+    (item,), findings = read(open_dataset(tmp_path))
+    assert Path(item.file).name == "a.xml"
+    codes = [(f.code, Path(f.file).name) for f in findings if f.code != "no-classes"]
+    assert codes == [("ambiguous-image", "b.xml"), ("other-filename", "a.xml")]
+
+
+def test_folders_of_xml_files_are_those_of_the_images(tmp_path: Path) -> None:
+    for folder, name in (("day", "dog"), ("night", "cat")):
+        text = xml((name, box(1, 1, 9, 9)), filename="1.jpg")
+        write_files(tmp_path, {f"Annotations/{folder}/1.xml": text})
+        save_image(tmp_path / "JPEGImages" / folder / "1.jpg")
+    save_image(tmp_path / "JPEGImages" / "1.jpg")
+    reader = open_dataset(tmp_path)
+    records, findings = read(reader)
+    assert findings == []
+    assert [
+        (Path(item.path).parent.name, reader.classes[item.annotations[0].class_index])
+        for item in records
+    ] == [("day", "dog"), ("night", "cat")]

@@ -14,6 +14,7 @@ from PIL import Image
 from tests.helpers.small_datasets import CLASSES, read, record, save_image
 from vfnet_d2.data.formats.opening import FORMATS, open_dataset
 from vfnet_d2.data.formats.records import Annotation, ImageRecord, box_area
+from vfnet_d2.data.formats.values import as_name
 from vfnet_d2.data.formats.write import (
     coco_content,
     image_names,
@@ -39,7 +40,7 @@ def annotations(draw: st.DrawFn, width: int, height: int, classes: int) -> Annot
 @st.composite
 def datasets(draw: st.DrawFn) -> tuple[list[ImageRecord], tuple[str, ...]]:
     """Up to three images of any size, with up to four objects each, and class names."""
-    names = draw(st.lists(_NAMES.map(str.strip).filter(bool), min_size=1, max_size=4, unique=True))
+    names = draw(st.lists(_NAMES.map(as_name).filter(bool), min_size=1, max_size=4, unique=True))
     records = []
     for number in range(draw(st.integers(1, 3))):
         size = draw(st.tuples(st.integers(1, 5000), st.integers(1, 40)))

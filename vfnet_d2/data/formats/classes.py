@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vfnet_d2.data.formats.files import UnreadableFileError, read_text
 from vfnet_d2.data.formats.findings import Finding
+from vfnet_d2.data.formats.values import as_name
 
 CLASS_FILES = ("classes.txt", "labels.txt")
 
@@ -29,12 +30,12 @@ def listed_classes(folder: Path) -> tuple[str, ...]:
         lines = read_text(path).splitlines()
     except UnreadableFileError:
         return ()
-    return tuple(line.strip() for line in lines if line.strip())
+    return tuple(name for line in lines if (name := as_name(line)) is not None)
 
 
 def sorted_classes(names: Iterable[str]) -> tuple[str, ...]:
     """Distinct names in the order of rule 3."""
-    return tuple(sorted(set(names)))
+    return tuple(sorted({name for text in names if (name := as_name(text)) is not None}))
 
 
 def class_list_findings(names: Sequence[str], file: Path) -> list[Finding]:

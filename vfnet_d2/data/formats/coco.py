@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from vfnet_d2.data.formats.coco_values import corners, has_id, is_category, is_id, normalise
 from vfnet_d2.data.formats.files import (
     UnreadableFileError,
-    as_number,
-    as_size,
     below,
+    files_in,
     leaves_root,
     parse_json,
     read_text,
@@ -20,7 +20,8 @@ from vfnet_d2.data.formats.files import (
 )
 from vfnet_d2.data.formats.findings import Finding
 from vfnet_d2.data.formats.reader import Reader
-from vfnet_d2.data.formats.records import Annotation, BoxCorners, ImageRecord, Reading, box_area
+from vfnet_d2.data.formats.records import Annotation, ImageRecord, Reading, box_area
+from vfnet_d2.data.formats.values import Id, Notes, as_number, as_size
 
 # COCO's files for other tasks, which stand in the same folder.
 _OTHER_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
@@ -38,7 +39,7 @@ class CocoReader(Reader):
         """The JSON file, or those of a folder by split."""
         if path.is_file():
             return {"": path} if path.suffix.lower() == ".json" else {}
-        files = sorted(path.glob("*.json")) or sorted(path.glob("annotations/*.json"))
+        files = files_in(path, "*.json") or files_in(path, "annotations/*.json")
         found = {
             file.stem.removeprefix("instances_"): file
             for file in files
@@ -51,7 +52,7 @@ class CocoReader(Reader):
         return tuple(self._categories.values())
 
     @property
-    def category_ids(self) -> tuple[int, ...]:
+    def category_ids(self) -> tuple[Id, ...]:
         """The file's category ids, in the order of the class names."""
         return tuple(self._categories)
 
@@ -73,6 +74,11 @@ class CocoReader(Reader):
         return folder / "images" if (folder / "images").is_dir() else folder
 
     @cached_property
+    def _converted(self) -> Notes:
+        """What ``_content`` has otherwise than the file."""
+        return Notes()
+
+    @cached_property
     def _content(self) -> dict[str, Any] | Finding:
         """The file, or why it cannot be used."""
         try:
@@ -81,6 +87,7 @@ class CocoReader(Reader):
             return Finding("unreadable-annotations", str(self.path), "", str(error))
         lists = ("images", "annotations", "categories")
         if isinstance(content, dict) and all(isinstance(content.get(key), list) for key in lists):
+            normalise(content, self.path, self._converted)
             return content
         keys = list(content)[:8] if isinstance(content, dict) else shorten(content)
         cause = f"expected an object with the lists images, annotations and categories, got {keys}"
@@ -90,61 +97,64 @@ class CocoReader(Reader):
         return [] if isinstance(self._content, Finding) else self._content[key]
 
     @cached_property
-    def _categories(self) -> dict[int, str]:
+    def _categories(self) -> dict[Id, str]:
         """Names by category id, sorted by id; entries that cannot be used left out."""
         found = {
             entry["id"]: entry["name"]
             for entry in self._entries("categories")
-            if _is_category(entry)
+            if is_category(entry)
         }
-        return dict(sorted(found.items()))
+        return dict(sorted(found.items(), key=lambda item: (isinstance(item[0], str), item[0])))
 
     def _read(self) -> Iterator[Reading]:
         if isinstance(self._content, Finding):
             yield self._content
             return
+        yield from self._converted.findings()
         yield from self._category_findings()
-        images: dict[int, dict[str, Any]] = {}
+        images: dict[Id, dict[str, Any]] = {}
         for number, entry in enumerate(self._entries("images"), start=1):
             problem = self._image_problem(entry, number, images)
             if problem:
                 yield problem
             else:
                 images[entry["id"]] = entry
-        listed = {e["id"] for e in self._entries("images") if _has_id(e)}
-        by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        ids: set[int] = set()
+        listed = {e["id"] for e in self._entries("images") if has_id(e)}
+        by_image: dict[Id, list[dict[str, Any]]] = defaultdict(list)
+        ids: set[Id] = set()
         for number, entry in enumerate(self._entries("annotations"), start=1):
             problem = self._annotation_problem(entry, number, listed, ids)
             if problem:
                 yield problem
             if problem is None or problem.severity == "warning":
                 by_image[entry["image_id"]].append(entry)
-        for image_id, entry in images.items():
-            yield from self._image(entry, by_image[image_id])
+        # Ids are numbers from here on: all images are numbered anew if one has a text.
+        anew = any(isinstance(image_id, str) for image_id in images)
+        for number, (image_id, entry) in enumerate(images.items(), start=1):
+            yield from self._image(entry, by_image[image_id], number if anew else image_id)
 
     def _category_findings(self) -> Iterator[Finding]:
         file = str(self.path)
-        seen: set[int] = set()
+        seen: set[Id] = set()
         for number, entry in enumerate(self._entries("categories"), start=1):
             where = f"category number {number}"
-            if not _is_category(entry):
+            if not is_category(entry):
                 cause = f"expected a whole number id and a name, got {shorten(entry)}"
                 yield Finding("malformed-annotations", file, where, cause)
             elif entry["id"] in seen:
                 yield Finding("duplicate-id", file, where, f"category id {entry['id']} again")
             else:
                 seen.add(entry["id"])
-        ids = list(self._categories)
+        ids = [category for category in self._categories if isinstance(category, int)]
         if ids and (ids[0] not in (0, 1) or ids != list(range(ids[0], ids[0] + len(ids)))):
             cause = f"{len(ids)} categories have ids from {ids[0]} to {ids[-1]}"
             yield Finding("sparse-category-ids", file, "", cause)
 
     def _image_problem(
-        self, entry: Any, number: int, images: Mapping[int, dict[str, Any]]
+        self, entry: Any, number: int, images: Mapping[Id, dict[str, Any]]
     ) -> Finding | None:
         file = str(self.path)
-        if not _has_id(entry) or not isinstance(entry.get("file_name"), str):
+        if not has_id(entry) or not isinstance(entry.get("file_name"), str):
             cause = f"expected a whole number id and a file_name, got {shorten(entry)}"
             return Finding("malformed-image", file, f"image number {number}", cause)
         where = f"image {entry['id']}"
@@ -161,7 +171,7 @@ class CocoReader(Reader):
         return None
 
     def _annotation_problem(
-        self, entry: Any, number: int, listed: set[int], ids: set[int]
+        self, entry: Any, number: int, listed: set[Id], ids: set[Id]
     ) -> Finding | None:
         """What is wrong with an annotation, if anything; its id is added to ``ids``."""
         file = str(self.path)
@@ -170,20 +180,23 @@ class CocoReader(Reader):
             return Finding("malformed-object", file, where, f"got {shorten(entry)}")
         if "id" in entry:
             where = f"annotation {shorten(entry['id'])}"
-        if not _is_id(entry.get("image_id")) or entry["image_id"] not in listed:
+        if not is_id(entry.get("image_id")) or entry["image_id"] not in listed:
             cause = f"image_id {shorten(entry.get('image_id'))} is not in the list of images"
             return Finding("unknown-image", file, where, cause)
-        if _corners(entry.get("bbox")) is None:
+        if corners(entry.get("bbox")) is None:
             cause = (
                 f"bbox must be four numbers x, y, width, height, got {shorten(entry.get('bbox'))}"
             )
             return Finding("malformed-object", file, where, cause)
+        if entry["iscrowd"] not in (0, 1):
+            cause = f"iscrowd must be 0 or 1, got {shorten(entry['iscrowd'])}"
+            return Finding("malformed-object", file, where, cause)
         category = entry.get("category_id")
-        if not _is_id(category) or category not in self._categories:
+        if not is_id(category) or category not in self._categories:
             return self.unknown_class(f"category_id {category}", self.path, where)
         if self.class_index(self._categories[category]) is None:
             return self.unknown_class(self._categories[category], self.path, where)
-        if not _is_id(entry.get("id")):
+        if not is_id(entry.get("id")):
             cause = f"id must be a whole number, got {shorten(entry.get('id'))}"
             return Finding("malformed-object", file, where, cause)
         if entry["id"] in ids:
@@ -193,7 +206,9 @@ class CocoReader(Reader):
             return Finding("annotation-id-zero", file, where, "ids should count from 1")
         return None
 
-    def _image(self, entry: dict[str, Any], annotations: list[dict[str, Any]]) -> Iterator[Reading]:
+    def _image(
+        self, entry: dict[str, Any], annotations: list[dict[str, Any]], image_id: Id
+    ) -> Iterator[Reading]:
         path = below(self.root, entry["file_name"].replace("\\", "/"))
         assert path is not None  # _image_problem has refused the others
         width, height = as_size(entry.get("width")), as_size(entry.get("height"))
@@ -204,43 +219,22 @@ class CocoReader(Reader):
             width=width,
             height=height,
             annotations=tuple(self._annotation(item) for item in annotations),
-            image_id=entry["id"],
+            image_id=int(image_id),
             file=str(self.path),
             where=f"image {entry['id']}",
             normalised=False,
         )
 
     def _annotation(self, entry: dict[str, Any]) -> Annotation:
-        box = _corners(entry["bbox"])
+        box = corners(entry["bbox"])
         index = self.class_index(self._categories[entry["category_id"]])
         assert box is not None and index is not None  # _annotation_problem has refused the others
         area = as_number(entry.get("area"))
         return Annotation(
             box=box,
             class_index=index,
-            iscrowd=bool(entry.get("iscrowd", 0)),
+            iscrowd=entry["iscrowd"] == 1,
             area=box_area(box) if area is None else area,
             where=f"annotation {entry['id']}",
-            annotation_id=entry["id"],
+            annotation_id=entry["id"] if isinstance(entry["id"], int) else None,
         )
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _has_id(entry: Any) -> bool:
-    return isinstance(entry, dict) and _is_id(entry.get("id"))
-
-
-def _is_category(entry: Any) -> bool:
-    return _has_id(entry) and isinstance(entry.get("name"), str) and bool(entry["name"].strip())
-
-
-def _corners(bbox: object) -> BoxCorners | None:
-    """COCO's x, y, width, height as corners; None where it is not four numbers."""
-    if not isinstance(bbox, list) or len(bbox) != 4:
-        return None
-    values = [as_number(value) for value in bbox]
-    x, y, width, height = (float("nan") if value is None else value for value in values)
-    return None if None in values else (x, y, x + width, y + height)

@@ -1,8 +1,9 @@
-"""What all readers do with files: text, numbers, image sizes, and paths that stay below a root."""
+"""What all readers do with files: text, image sizes, and paths that stay below a root."""
 
 import json
 import os
 import reprlib
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from PIL import Image
 
 from vfnet_d2.data.formats.findings import Finding
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+_COMMON_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+IMAGE_SUFFIXES = (*_COMMON_SUFFIXES, ".jfif", ".jpe", ".jp2", ".avif")
 EXIF_ORIENTATION = 0x0112
 # EXIF orientations that exchange width and height.
 SWAPPING = (5, 6, 7, 8)
@@ -57,27 +59,6 @@ def parse_json(text: str) -> Any:
         raise UnreadableFileError(f"not usable JSON: {error}") from error
 
 
-def as_number(value: object) -> float | None:
-    """A JSON number as float; None for anything else, also for booleans and text."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:  # an integer beyond the range of floats
-        return float("inf") if value > 0 else float("-inf")
-
-
-def as_size(value: object) -> int | None:
-    """A positive whole number, also as text such as "499" or "499px"; else None."""
-    if isinstance(value, str):
-        digits = value.strip().lower().removesuffix("px").strip()
-        value = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
-    number = as_number(value)
-    if number is None or not 0 < number < 1e9 or number != int(number):
-        return None
-    return int(number)
-
-
 def shorten(value: object) -> str:
     """A value as short text for a message, however large or nested it is."""
     text = _SHORT.repr(value)
@@ -119,10 +100,23 @@ def upright_size(path: Path) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
+def same_name(name: str, *others: str) -> bool:
+    """Whether a file name is one of others, but for case and Unicode's form."""
+    first, *rest = (unicodedata.normalize("NFC", text).casefold() for text in (name, *others))
+    return first in rest
+
+
+def files_in(folder: Path, pattern: str) -> list[Path]:
+    """The files that fit a pattern, sorted by path; those that systems hide are passed over."""
+    return sorted(path for path in folder.glob(pattern) if not hidden(path, folder))
+
+
+def hidden(path: Path, folder: Path) -> bool:
+    """Whether a file, or its folder below ``folder``, is one that no person made: macOS's."""
+    parts = path.relative_to(folder).parts
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
 def images_in(folder: Path) -> list[Path]:
     """All image files below a folder, sorted by path."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+    return [path for path in files_in(folder, "**/*") if path.suffix.lower() in IMAGE_SUFFIXES]

@@ -61,6 +61,23 @@ CODES: dict[str, Code] = {
         "annotation of an image that is not listed",
         "Add the image to the list, or remove the annotation.",
     ),
+    "ambiguous-image": _error(
+        "annotations that may belong to another image",
+        "Make the names of images and of annotation files agree, one to one.",
+    ),
+    "other-filename": _warning(
+        "file name in an XML file that is not the XML file's own",
+        "Look at a few (--pictures). If they are right, correct <filename>; if not, the XML "
+        "files were renamed or copied to wrong names.",
+    ),
+    "converted-value": _warning(
+        "value that is written otherwise than the format says",
+        "Nothing if it is read as it is meant. --fix writes what was read, for other tools.",
+    ),
+    "missing-value": _warning(
+        "object without values that other tools need",
+        "Nothing: they are filled in here. --fix writes them, for other tools.",
+    ),
     # classes
     "no-classes": _error(
         "no class names",

@@ -16,9 +16,8 @@ from urllib.parse import unquote, urlsplit
 from vfnet_d2.data.formats.classes import listed_classes, sorted_classes
 from vfnet_d2.data.formats.files import (
     UnreadableFileError,
-    as_number,
-    as_size,
     below,
+    files_in,
     leaves_root,
     parse_json,
     shorten,
@@ -33,10 +32,9 @@ from vfnet_d2.data.formats.records import (
     Reading,
     box_area,
 )
+from vfnet_d2.data.formats.values import as_flag, as_name, as_number, as_size, points_of
 
 _CORNERS = ("topX", "topY", "bottomX", "bottomY")
-_TRUE = (True, 1, "1", "true")
-_FALSE = (False, 0, "0", "false", None)
 
 
 class JsonlReader(Reader):
@@ -50,7 +48,7 @@ class JsonlReader(Reader):
         """The file, or those of a folder by split."""
         if path.is_file():
             return {"": path} if path.suffix.lower() == ".jsonl" else {}
-        files = {file.stem: file for file in sorted(path.glob("*.jsonl"))}
+        files = {file.stem: file for file in files_in(path, "*.jsonl")}
         return {"": next(iter(files.values()))} if len(files) == 1 else files
 
     def own_classes(self) -> tuple[str, ...]:
@@ -62,7 +60,7 @@ class JsonlReader(Reader):
 
     def _all_files(self) -> list[Path]:
         """The files of all splits: they decide the classes together."""
-        found = [file for folder in self.folders_of_splits() for file in folder.glob("*.jsonl")]
+        found = [f for folder in self.folders_of_splits() for f in files_in(folder, "*.jsonl")]
         return sorted({self.path, *found})
 
     @cached_property
@@ -135,29 +133,43 @@ class JsonlReader(Reader):
 
     def _object(self, item: Any, where: str, width: int, height: int) -> Annotation | Finding:
         file = self.path
-        if not isinstance(item, dict) or not isinstance(item.get("label"), str):
+        name = as_name(item.get("label")) if isinstance(item, dict) else None
+        if name is None:
             cause = f"expected an object with label and {', '.join(_CORNERS)}, got {shorten(item)}"
             return Finding("malformed-object", str(file), where, cause)
-        index = self.class_index(item["label"])
+        index = self.class_index(name)
         if index is None:
-            return self.unknown_class(item["label"], file, where)
+            return self.unknown_class(name, file, where)
+        points = points_of(item.get("polygon"))
+        if points and all(item.get(corner) is None for corner in _CORNERS):
+            xs, ys = zip(*points, strict=True)
+            item = {
+                **item,
+                **dict(
+                    zip(_CORNERS, map(float, (min(xs), min(ys), max(xs), max(ys))), strict=True)
+                ),
+            }
+            self.notes.add("missing-value", file, "no corners: taken to be those of polygon", where)
         values = [as_number(item.get(corner)) for corner in _CORNERS]
         numbers = [value for value in values if value is not None]
-        crowd = item.get("isCrowd")
-        crowd = crowd.lower() if isinstance(crowd, str) else crowd
+        crowd = as_flag(item.get("isCrowd"))
         if len(numbers) != 4:
             found = {corner: item.get(corner) for corner in _CORNERS}
             cause = f"{', '.join(_CORNERS)} must be numbers, got {shorten(found)}"
             return Finding("malformed-object", str(file), where, cause)
-        if crowd not in (*_TRUE, *_FALSE):
-            cause = f"isCrowd must be 0 or 1, got {shorten(crowd)}"
+        if crowd is None:
+            cause = f"isCrowd must be 0 or 1, got {shorten(item.get('isCrowd'))}"
             return Finding("malformed-object", str(file), where, cause)
+        texts = [k for k in ("isCrowd", *_CORNERS) if isinstance(item.get(k), str) and item[k]]
+        if texts:
+            what = f"{', '.join(texts)}: text, such as {shorten(item[texts[0]])}, read as numbers"
+            self.notes.add("converted-value", file, what, where, kind="text")
         x1, y1, x2, y2 = numbers
         if any(LARGEST_NORMALISED < abs(value) < float("inf") for value in numbers):
             cause = f"expected parts of the image size, from 0 to 1, got {numbers}"
             return Finding("box-not-normalised", str(file), where, cause)
         box = (x1 * width, y1 * height, x2 * width, y2 * height)
-        return Annotation(box, index, crowd in _TRUE, box_area(box), where)
+        return Annotation(box, index, crowd, box_area(box), where)
 
 
 def local_name(url: str) -> str:
@@ -203,5 +215,6 @@ def _names_in(file: Path) -> Iterator[str]:
     for _, entry in _lines(file):
         label = entry.get("label") if isinstance(entry, dict) else None
         for item in label if isinstance(label, list) else []:
-            if isinstance(item, dict) and isinstance(item.get("label"), str):
-                yield item["label"]
+            name = as_name(item.get("label")) if isinstance(item, dict) else None
+            if name is not None:
+                yield name

@@ -10,6 +10,7 @@ from vfnet_d2.data.formats.classes import class_list_findings
 from vfnet_d2.data.formats.files import shorten
 from vfnet_d2.data.formats.findings import Finding
 from vfnet_d2.data.formats.records import Reading
+from vfnet_d2.data.formats.values import Notes, as_name
 from vfnet_d2.utils.errors import UserError
 
 # Usual names of splits, the training set first.
@@ -49,6 +50,7 @@ class Reader(ABC):
         self.split = split
         self.given_root = root
         self.given_classes = None if classes is None else tuple(classes)
+        self.notes = Notes()  # of the reading under way
 
     @classmethod
     @abstractmethod
@@ -82,12 +84,14 @@ class Reader(ABC):
 
     def read(self) -> Iterator[Reading]:
         """Yield every image, and what is wrong with the files, in the order of the files."""
+        self.notes = Notes()
         yield from class_list_findings(self.classes, self.path)
         yield from self._read()
+        yield from self.notes.findings()
 
     def class_index(self, name: str) -> int | None:
         """Position of a class name in :attr:`classes`, or None."""
-        return self._index.get(name)
+        return self._index.get(as_name(name))
 
     def unknown_class(self, name: str, file: Path, where: str) -> Finding:
         """The finding for a class name that is not in :attr:`classes`."""
@@ -96,5 +100,5 @@ class Reader(ABC):
         return Finding("unknown-class", str(file), where, cause)
 
     @cached_property
-    def _index(self) -> dict[str, int]:
-        return {name: index for index, name in reversed(list(enumerate(self.classes)))}
+    def _index(self) -> dict[str | None, int]:
+        return {as_name(name): index for index, name in reversed(list(enumerate(self.classes)))}

@@ -18,6 +18,7 @@ from vfnet_d2.data.formats.write import finite, write_coco_json
 
 logger = logging.getLogger(__name__)
 
+_REWRITTEN = ("converted-value", "missing-value")
 _SHOWN = 5  # findings listed one by one before the rest is only counted
 
 
@@ -115,8 +116,9 @@ def _load(name: str, reader: Reader, written: Path) -> list[dict[str, Any]]:
             shown,
         )
     metadata = MetadataCatalog.get(name)
-    errors = any(finding.severity == "error" for finding in findings)
-    if isinstance(reader, CocoReader) and not errors and reader.given_classes is None:
+    # COCO evaluation reads the file as it is: a converted or filled in value is not there.
+    unlike = any(f.severity == "error" or f.code in _REWRITTEN for f in findings)
+    if isinstance(reader, CocoReader) and not unlike and reader.given_classes is None:
         json_file = reader.path
         ids = {category: index for index, category in enumerate(reader.category_ids)}
     else:

@@ -3,35 +3,37 @@
 VOC counts pixels from 1 and includes the last: (1, 1, W, H) is the whole image. Here that is
 (0, 0, W, H): 1 is taken from xmin and ymin. Objects marked ``difficult`` become crowds, which is
 what VOC's own evaluation does with them: a match counts neither for nor against.
+
+An XML file belongs to the image of its own name, as in VOC and Detectron2. ``<filename>`` tells
+the suffix; another name in it counts only if no image has the XML file's name, and only if that
+image has no XML file of its own.
 """
 
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import defusedxml
-from defusedxml import ElementTree
-
 from vfnet_d2.data.formats.classes import listed_classes, sorted_classes
 from vfnet_d2.data.formats.files import (
     IMAGE_SUFFIXES,
-    as_size,
     below,
+    files_in,
     leaves_root,
+    same_name,
     shorten,
     upright_size,
 )
 from vfnet_d2.data.formats.findings import Finding
 from vfnet_d2.data.formats.reader import SPLIT_NAMES, Reader
-from vfnet_d2.data.formats.records import Annotation, BoxCorners, ImageRecord, Reading, box_area
+from vfnet_d2.data.formats.records import Annotation, ImageRecord, Reading, box_area
+from vfnet_d2.data.formats.values import as_flag, as_name, as_size
+from vfnet_d2.data.formats.voc_xml import CORNERS, agrees, names_in, parse, text
+from vfnet_d2.data.formats.voc_xml import box as box_of
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
-
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 class VocReader(Reader):
@@ -55,9 +57,7 @@ class VocReader(Reader):
     def own_classes(self) -> tuple[str, ...]:
         """Those of classes.txt, else those of all splits, sorted."""
         return listed_classes(self.path) or sorted_classes(
-            name
-            for folder in self.folders_of_splits()
-            for name in _names_in(sorted(_xml_folder(folder).glob("*.xml")))
+            name for folder in self.folders_of_splits() for name in names_in(_xml_files(folder))
         )
 
     @cached_property
@@ -67,12 +67,13 @@ class VocReader(Reader):
 
     def _read(self) -> Iterator[Reading]:
         count = 0
+        self._claimed: dict[str, Path] = {}
         for file in self._files():
             if isinstance(file, Finding):
                 yield file
                 continue
             count += 1
-            tree = _parse(file)
+            tree = parse(file)
             if isinstance(tree, Finding):
                 yield tree
             elif tree.tag != "annotation":
@@ -85,7 +86,7 @@ class VocReader(Reader):
         """The XML files of the split, or a finding for a listed one that does not exist."""
         listing = _split_list(self.path, self.split)
         if not self.split or not listing.is_file():
-            yield from sorted(_xml_folder(self.path).glob("*.xml"))
+            yield from _xml_files(self.path)
             return
         lines = listing.read_text(encoding="utf-8", errors="replace").splitlines()
         for number, line in enumerate(lines, start=1):
@@ -103,11 +104,16 @@ class VocReader(Reader):
                 yield file
 
     def _image(self, tree: "Element", file: Path, number: int) -> Iterator[Reading]:
-        path = self._image_path(_text(tree, "filename"), file)
+        filename = text(tree, "filename")
+        path = self._image_path(filename, file)
         if path is None:
-            yield leaves_root(_text(tree, "filename"), self.root, file, "filename")
+            yield leaves_root(filename, self.root, file, "filename")
             return
-        size = (as_size(_text(tree, "size/width")), as_size(_text(tree, "size/height")))
+        problem = self._pairing(path, filename, file)
+        if problem is not None:
+            yield problem
+            return
+        size = (as_size(text(tree, "size/width")), as_size(text(tree, "size/height")))
         width, height = size
         # Some tools write 0 x 0, which says nothing.
         if width is None or height is None:
@@ -137,9 +143,13 @@ class VocReader(Reader):
         if self.given_root is not None:
             homes = [self.given_root]
         homes = [home for home in homes if home.is_dir()]
-        # The file's own name counts last: files are renamed more often than their content.
-        stems = [f"{file.stem}{suffix}" for suffix in IMAGE_SUFFIXES]
-        for candidate in (name, *stems):
+        inside = self._inside(file)
+        own = [f"{inside}{suffix}" for s in IMAGE_SUFFIXES for suffix in (s, s.upper())]
+        own.insert(0, f"{inside}{os.path.splitext(name)[1]}")
+        # A name that agrees may have folders besides; one that does not counts last.
+        first = agrees(filename, file) and "/" not in inside
+        order = (name, *own) if first else (*own, name)
+        for candidate in order:
             for home in homes:
                 path = below(home, candidate)
                 if path is None and below(self.root, candidate) is None:
@@ -148,30 +158,50 @@ class VocReader(Reader):
                     return path
         return below((homes or [self.root])[0], name)
 
+    def _inside(self, file: Path) -> str:
+        """An XML file's own name, with the folders below the folder of all, without suffix."""
+        return file.relative_to(_xml_folder(self.path)).with_suffix("").as_posix()
+
+    def _pairing(self, path: Path, filename: str, file: Path) -> Finding | None:
+        """Note what ``<filename>`` has to do with the image; a finding if it cannot be trusted."""
+        if agrees(filename, file):
+            return None
+        shown = shorten(filename)
+        if same_name(path.stem, file.stem):
+            what = f"<filename> is {shown}: the image of the XML file's own name is taken"
+            self.notes.add("other-filename", file, what, "filename")
+            return None
+        if not os.path.isfile(path):
+            return None
+        # Two XML files that name one image are as bad as one that names another's.
+        first = self._claimed.setdefault(str(path), file)
+        own = file.with_name(f"{path.stem}.xml")
+        other = own if own.is_file() else first
+        if other != file:
+            cause = f"no image is called {file.stem}, and {shown} is that of {other}"
+            return Finding("ambiguous-image", str(file), "filename", cause)
+        what = f"no image is called {file.stem}: {shown}, which <filename> says, is taken"
+        self.notes.add("other-filename", file, what, "filename")
+        return None
+
     def _object(self, item: "Element", file: Path, where: str) -> Annotation | Finding:
-        name = _text(item, "name")
-        if not name:
+        name = as_name(text(item, "name"))
+        if name is None:
             return Finding("malformed-object", str(file), where, "it has no <name>")
         where = f"{where} ({shorten(name)})"
         index = self.class_index(name)
         if index is None:
             return self.unknown_class(name, file, where)
-        box = _box(item)
+        box = box_of(item)
         if box is None:
-            found = {corner: _text(item, f"bndbox/{corner}") for corner in _CORNERS}
-            cause = f"<bndbox> must hold the numbers {', '.join(_CORNERS)}, got {found}"
+            found = {corner: text(item, f"bndbox/{corner}") for corner in CORNERS}
+            cause = f"<bndbox> must hold the numbers {', '.join(CORNERS)}, got {found}"
             return Finding("malformed-object", str(file), where, cause)
-        difficult = _text(item, "difficult").lower() in ("1", "true")
+        difficult = as_flag(text(item, "difficult"))
+        if difficult is None:
+            cause = f"<difficult> must be 0 or 1, got {shorten(text(item, 'difficult'))}"
+            return Finding("malformed-object", str(file), where, cause)
         return Annotation(box, index, difficult, box_area(box), where)
-
-
-def _names_in(files: Iterable[Path]) -> Iterator[str]:
-    """The class names in XML files; those that cannot be read have none."""
-    for file in files:
-        tree = _parse(file)
-        if not isinstance(tree, Finding):
-            names = (_text(item, "name") for item in tree.findall("object"))
-            yield from (name for name in names if name)
 
 
 def _xml_folder(folder: Path) -> Path:
@@ -180,40 +210,15 @@ def _xml_folder(folder: Path) -> Path:
     return annotations if annotations.is_dir() else folder
 
 
+def _xml_files(folder: Path) -> list[Path]:
+    """The XML files of a dataset; those beside images stand in one folder."""
+    home = _xml_folder(folder)
+    return files_in(home, "*.xml" if home == folder else "**/*.xml")
+
+
 def _has_xml(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.glob("*.xml"))
+    return bool(files_in(folder, "**/*.xml" if folder.name == "Annotations" else "*.xml"))
 
 
 def _split_list(path: Path, split: str) -> Path:
     return path / "ImageSets" / "Main" / f"{split}.txt"
-
-
-def _parse(file: Path) -> "Element | Finding":
-    """The root element of an XML file, or why there is none."""
-    try:
-        root: Element = ElementTree.parse(file).getroot()
-    except defusedxml.DefusedXmlException as error:
-        # The library's message holds the entity's content, which may be long.
-        kind = type(error).__name__
-        return Finding("xml-entities", str(file), "", f"it was not read any further ({kind})")
-    except ElementTree.ParseError as error:
-        return Finding("unreadable-annotations", str(file), "", f"not XML: {error}")
-    except (OSError, ValueError, LookupError) as error:
-        return Finding("unreadable-annotations", str(file), "", str(error))
-    return root
-
-
-def _text(item: "Element", path: str) -> str:
-    """The stripped text of a descendant; "" if there is none."""
-    return (item.findtext(path) or "").strip()
-
-
-def _box(item: "Element") -> BoxCorners | None:
-    values = []
-    for corner in _CORNERS:
-        text = _text(item, f"bndbox/{corner}")
-        if not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf", text, re.I):
-            return None
-        values.append(float(text))
-    left, top, right, bottom = values
-    return left - 1, top - 1, right, bottom

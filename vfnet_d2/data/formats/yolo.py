@@ -15,6 +15,7 @@ from vfnet_d2.data.formats.files import (
     IMAGE_SUFFIXES,
     UnreadableFileError,
     below,
+    files_in,
     images_in,
     leaves_root,
     read_text,
@@ -30,6 +31,7 @@ from vfnet_d2.data.formats.records import (
     Reading,
     box_area,
 )
+from vfnet_d2.data.formats.values import as_id, as_number
 from vfnet_d2.data.formats.yolo_yaml import SPLIT_KEYS, YoloYaml, yaml_file
 
 
@@ -46,7 +48,7 @@ class YoloReader(Reader):
         if config is not None:
             named = [key for key in SPLIT_KEYS if YoloYaml(config).has_split(key)]
             return dict.fromkeys(named, config) if len(named) > 1 else {"": config}
-        if not (path / "images").is_dir() or not any((path / "labels").rglob("*.txt")):
+        if not (path / "images").is_dir() or not files_in(path / "labels", "**/*.txt"):
             return {}
         named = [key for key in SPLIT_KEYS if (path / "images" / key).is_dir()]
         return dict.fromkeys(named, path) if len(named) > 1 else {"": path}
@@ -86,7 +88,7 @@ class YoloReader(Reader):
     def _largest_index(self) -> int:
         """Of all label files; -1 if there is none, and no more than 9999 for a damaged one."""
         largest = -1
-        for file in self.path.joinpath("labels").rglob("*.txt"):
+        for file in files_in(self.path / "labels", "**/*.txt"):
             try:
                 firsts = [line.split()[0] for line in read_text(file).splitlines() if line.strip()]
             except UnreadableFileError:
@@ -132,7 +134,7 @@ class YoloReader(Reader):
     def _labels_alone(self, folder: Path) -> Iterator[Finding]:
         """Label files of a folder whose image does not exist."""
         labels = label_file(folder / "x").parent
-        for file in sorted(labels.rglob("*.txt")) if labels != folder else []:
+        for file in files_in(labels, "**/*.txt") if labels != folder else []:
             stem = folder / file.relative_to(labels).with_suffix("")
             suffixes = [s for suffix in IMAGE_SUFFIXES for s in (suffix, suffix.upper())]
             if file.name in ("classes.txt", "labels.txt"):
@@ -191,13 +193,11 @@ class YoloReader(Reader):
         self, line: str, file: Path, where: str, width: int, height: int
     ) -> Annotation | Finding:
         first, *rest = line.split()
-        try:
-            values = [float(text) for text in rest]
-            index = int(float(first)) if float(first) == int(float(first)) else -1
-        except (ValueError, OverflowError):
-            values, index = [], -1
+        numbers = [as_number(text) for text in rest]
+        values = [] if None in numbers else [value for value in numbers if value is not None]
+        index = as_id(first)
         polygon = len(values) >= 6 and len(values) % 2 == 0
-        if not values or not (len(values) == 4 or polygon):
+        if not isinstance(index, int) or not (len(values) == 4 or polygon):
             cause = (
                 f'expected "class cx cy w h" or "class x1 y1 x2 y2 x3 y3 ...", got {shorten(line)}'
             )

@@ -8,8 +8,16 @@ from typing import Any
 
 import yaml
 
-from vfnet_d2.data.formats.files import UnreadableFileError, below, leaves_root, read_text, shorten
+from vfnet_d2.data.formats.files import (
+    UnreadableFileError,
+    below,
+    files_in,
+    leaves_root,
+    read_text,
+    shorten,
+)
 from vfnet_d2.data.formats.findings import Finding
+from vfnet_d2.data.formats.values import as_name
 
 SPLIT_KEYS = ("train", "val", "valid", "test")
 
@@ -18,7 +26,7 @@ def yaml_file(path: Path) -> Path | None:
     """The YAML file at a path: itself, data.yaml in it, or the only one in it that has names."""
     if path.is_file():
         return path if path.suffix.lower() in (".yaml", ".yml") else None
-    files = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
+    files = files_in(path, "*.y*ml")
     preferred = [file for file in files if file.stem == "data"]
     named = [file for file in files if YoloYaml(file).has_names]
     found = preferred or named
@@ -64,7 +72,7 @@ class YoloYaml:
         names = self._content["names"]
         if isinstance(names, dict):
             names = [names[index] for index in range(len(names))]
-        return tuple(str(name).strip() for name in names)
+        return tuple(as_name(name) or "" for name in names)
 
     @cached_property
     def folder(self) -> Path:
