@@ -170,14 +170,20 @@ def test_every_format_refuses_ambiguous_flags(tmp_path: Path, write: Any, flag: 
 
 
 @pytest.mark.parametrize("write", ALL.values(), ids=ALL)
-@pytest.mark.parametrize("spell", [str, "{} ".format, "+{}".format, "{}e0".format], ids=repr)
+@pytest.mark.parametrize(
+    "spell",
+    [str, "{} ".format, "+{}".format, "{}e0".format],
+    ids=["plain", "blank", "sign", "exponent"],
+)
 def test_every_format_reads_numbers(tmp_path: Path, write: Any, spell: Any) -> None:
     records, _ = read(open_dataset(dataset(tmp_path, write, number=spell)))
     assert boxes_of(records) == [[pytest.approx((20, 10, 60, 40))]]
 
 
 @pytest.mark.parametrize("write", ALL.values(), ids=ALL)
-@pytest.mark.parametrize("spell", ["{}_0".format, "{},0".format, "{}px".format], ids=repr)
+@pytest.mark.parametrize(
+    "spell", ["{}_0".format, "{},0".format, "{}px".format], ids=["underscore", "comma", "unit"]
+)
 def test_every_format_refuses_other_text(tmp_path: Path, write: Any, spell: Any) -> None:
     (item,), findings = read(open_dataset(dataset(tmp_path, write, number=spell)))
     assert item.annotations == ()
