@@ -156,6 +156,14 @@ YOLO_CASES = {
     "yolo_odd_polygon": yolo(
         "0 0.1 0.1 0.5 0.1 0.5 0.5 0.1\n", ("malformed-object", "line 1", "x1 y1 x2 y2 x3 y3")
     ),
+    "yolo_keypoints_or_polygons": yolo(
+        "0 0.3 0.4 0.2 0.4 0.25 0.4 0.3 0.5\n",
+        ("ambiguous-labels", "labels/b.txt, line 1", "8 numbers", "kpt_shape"),
+    ),
+    "yolo_keypoints": yolo(
+        "0 0.3 0.4 0.2 0.4 0.25 0.4 2 0.3 0.5 1\n",
+        ("ignored-numbers", "b.txt, line 1", "a box, and keypoints"),
+    ),
     "yolo_decimal_comma": yolo("0 0,5 0,5 0,2 0,2\n", ("malformed-object", "line 1", "'0 0,5")),
     "yolo_pixels": yolo(
         "0 8 6 4 4\n", ("box-not-normalised", "line 1", "from 0 to 1, got '0 8 6 4 4'")

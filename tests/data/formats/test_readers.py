@@ -107,7 +107,11 @@ def test_yolo_polygons_are_read_as_the_boxes_around_them(
     with scratch() as folder:
         save_image(folder / "images" / "a.png")
         write_files(
-            folder, {"data.yaml": "train: images\nnames: [a]\n", "labels/a.txt": "0 " + line}
+            folder,
+            {
+                "data.yaml": "train: images\ntask: segment\nnames: [a]\n",
+                "labels/a.txt": "0 " + line,
+            },
         )
         records, _ = read(open_dataset(folder))
     xs, ys = [x * WIDTH for x, _ in corners], [y * HEIGHT for _, y in corners]

@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.small_datasets import boxes_of, read, save_image, write_files
 from vfnet_d2.data.formats.opening import open_dataset, open_splits
-from vfnet_d2.data.formats.yolo import label_file
+from vfnet_d2.data.formats.yolo_lines import label_file
 
 YAML = "train: images\nnames: [cat, dog]\n"
 

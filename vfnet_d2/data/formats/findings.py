@@ -78,6 +78,15 @@ CODES: dict[str, Code] = {
         "object without values that other tools need",
         "Nothing: they are filled in here. --fix writes them, for other tools.",
     ),
+    "ambiguous-labels": _error(
+        "lines that may be keypoints or polygons",
+        "Add to data.yaml what they are: `kpt_shape: [number of keypoints, 2 or 3]`, or "
+        "`task: segment` for polygons, `task: obb` for oriented boxes.",
+    ),
+    "ignored-numbers": _warning(
+        "lines with more numbers than a box has",
+        "Nothing: keypoints and confidences are not used. Look at a few boxes (--pictures).",
+    ),
     # classes
     "no-classes": _error(
         "no class names",

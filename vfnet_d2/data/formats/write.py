@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import yaml
 
 from vfnet_d2.data.formats.records import ImageRecord
-from vfnet_d2.data.formats.yolo import label_file
+from vfnet_d2.data.formats.yolo_lines import label_file
 from vfnet_d2.utils.files import new_folder, write_text
 
 Records = Sequence[ImageRecord]

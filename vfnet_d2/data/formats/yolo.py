@@ -1,8 +1,9 @@
 """YOLO txt: a line an object, "class cx cy w h" as parts of the image size, classes from 0.
 
 The label file of ``images/a/b.jpg`` is ``labels/a/b.txt``, without a folder ``images`` it stands
-beside the image. An image without one has no objects. A line with more numbers is a polygon and
-becomes the box around it. The format has no crowds.
+beside the image. An image without one has no objects. Lines with more numbers are polygons, which
+become the boxes around them, or boxes with keypoints or a confidence: see ``yolo_lines.py``. The
+format has no crowds.
 """
 
 import os
@@ -31,7 +32,8 @@ from vfnet_d2.data.formats.records import (
     Reading,
     box_area,
 )
-from vfnet_d2.data.formats.values import as_id, as_number
+from vfnet_d2.data.formats.values import as_id
+from vfnet_d2.data.formats.yolo_lines import Kind, corners_of, kind_of, label_file, values_of
 from vfnet_d2.data.formats.yolo_yaml import SPLIT_KEYS, YoloYaml, yaml_file
 
 
@@ -193,14 +195,10 @@ class YoloReader(Reader):
         self, line: str, file: Path, where: str, width: int, height: int
     ) -> Annotation | Finding:
         first, *rest = line.split()
-        numbers = [as_number(text) for text in rest]
-        values = [] if None in numbers else [value for value in numbers if value is not None]
+        values = values_of(rest)
         index = as_id(first)
-        polygon = len(values) >= 6 and len(values) % 2 == 0
-        if not isinstance(index, int) or not (len(values) == 4 or polygon):
-            cause = (
-                f'expected "class cx cy w h" or "class x1 y1 x2 y2 x3 y3 ...", got {shorten(line)}'
-            )
+        if not values or not isinstance(index, int):
+            cause = f'expected "class cx cy w h" in numbers, got {shorten(line)}'
             return Finding("malformed-object", str(file), where, cause)
         own = self._named_classes or self.classes
         if not 0 <= index < len(own):
@@ -209,24 +207,35 @@ class YoloReader(Reader):
         mapped = self.class_index(own[index])
         if mapped is None:
             return self.unknown_class(own[index], file, where)
-        if any(LARGEST_NORMALISED < abs(value) < float("inf") for value in values):
+        shape = self._config.keypoints if self._config is not None else None
+        short = len(values) < 6 or shape is not None
+        corners = corners_of(values, "keypoints" if short else self._kind_of_long_lines, shape)
+        if isinstance(corners[0], str):
+            code, cause = corners
+            return Finding(code, str(file), where, f"{cause}, got {shorten(line)}")
+        if len(values) > 4 and (short or self._kind_of_long_lines == "keypoints"):
+            more = "a confidence" if len(values) == 5 else "keypoints"
+            what = f"{len(values)} numbers after the class: a box, and {more}, which is left out"
+            self.notes.add("ignored-numbers", self.path, what, f"{file.name}, {where}")
+        if any(LARGEST_NORMALISED < abs(value) < float("inf") for value in values[:4]):
             cause = f"expected parts of the image size, from 0 to 1, got {shorten(line)}"
             return Finding("box-not-normalised", str(file), where, cause)
-        if polygon:
-            xs, ys = values[0::2], values[1::2]
-            x1, y1, x2, y2 = min(xs), min(ys), max(xs), max(ys)
-        else:
-            cx, cy, w, h = values
-            x1, y1, x2, y2 = cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2
+        x1, y1, x2, y2 = corners
         box = (x1 * width, y1 * height, x2 * width, y2 * height)
         return Annotation(box, mapped, False, box_area(box), where)
 
-
-def label_file(image: Path) -> Path:
-    """Where the labels of an image stand: in ``labels`` for the last ``images`` of its path."""
-    parts = list(image.with_suffix(".txt").parts)
-    for position in range(len(parts) - 2, -1, -1):
-        if parts[position] == "images":
-            parts[position] = "labels"
-            break
-    return Path(*parts)
+    @cached_property
+    def _kind_of_long_lines(self) -> Kind:
+        """What lines of more than five numbers are, by ``task`` or by all lines of the split."""
+        task = self._config.task if self._config is not None else ""
+        if task in ("segment", "obb", "pose"):
+            return "keypoints" if task == "pose" else "polygons"
+        rows = []
+        for image in self._images():
+            if isinstance(image, Path):
+                try:
+                    lines = read_text(label_file(image)).splitlines()
+                except UnreadableFileError:
+                    continue
+                rows += [values for line in lines if len(values := values_of(line.split()[1:])) > 5]
+        return kind_of(rows) if rows else "unknown"

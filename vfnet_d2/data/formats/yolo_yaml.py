@@ -17,7 +17,7 @@ from vfnet_d2.data.formats.files import (
     shorten,
 )
 from vfnet_d2.data.formats.findings import Finding
-from vfnet_d2.data.formats.values import as_name
+from vfnet_d2.data.formats.values import as_name, as_size
 
 SPLIT_KEYS = ("train", "val", "valid", "test")
 
@@ -52,7 +52,7 @@ class YoloYaml:
         content = self._content
         if isinstance(content, Finding):
             return [content]
-        problems = [self._names_problem, self._count_problem, self._moved]
+        problems = [self._names_problem, self._count_problem, self._moved, self._shape_problem]
         return [problem for problem in problems if problem is not None]
 
     @property
@@ -63,6 +63,29 @@ class YoloYaml:
     def has_split(self, key: str) -> bool:
         """Whether it says where a split is."""
         return isinstance(self._content, dict) and bool(self._content.get(key))
+
+    @property
+    def task(self) -> str:
+        """``task``: "segment", "obb" or "pose" tell what long lines are; "" if it is not there."""
+        return str(self._content.get("task") or "") if isinstance(self._content, dict) else ""
+
+    @cached_property
+    def keypoints(self) -> tuple[int, int] | None:
+        """``kpt_shape``: how many keypoints, of how many numbers; None if there is none."""
+        shape = self._content.get("kpt_shape") if isinstance(self._content, dict) else None
+        sides = [as_size(value) for value in shape] if isinstance(shape, list) else []
+        if len(sides) != 2 or sides[0] is None or sides[1] not in (2, 3):
+            return None
+        return sides[0], sides[1]
+
+    @property
+    def _shape_problem(self) -> Finding | None:
+        assert not isinstance(self._content, Finding)
+        shape = self._content.get("kpt_shape")
+        if shape is None or self.keypoints is not None:
+            return None
+        cause = f"kpt_shape must be the number of keypoints and 2 or 3, got {shorten(shape)}"
+        return Finding("malformed-annotations", str(self.path), "kpt_shape", cause)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
