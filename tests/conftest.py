@@ -38,11 +38,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     skip_without_gpu(item)
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
+def seed_everything() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef) -> None:
+    # A fixture shared by several tests is made before ``_seed`` runs for the first of them; without
+    # this its weights would depend on which tests ran before.
+    if fixturedef.scope != "function":
+        seed_everything()
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    seed_everything()
 
 
 @pytest.fixture
