@@ -12,6 +12,7 @@ Overrides stand at the end: "KEY VALUE" pairs for YAML, "key=value" for LazyConf
 
 import argparse
 
+from vfnet_d2.utils.memory import keep_freed_memory
 from vfnet_d2.utils.noise import silence_libraries
 
 # Also in the processes that are spawned, which import this file first. What needs PyTorch is
@@ -21,6 +22,7 @@ silence_libraries()
 
 def main(args: argparse.Namespace) -> None:
     """Run one process of the job."""
+    keep_freed_memory()
     from vfnet_d2.shapes.dataset import register_shapes
     from vfnet_d2.training import from_lazy, from_yaml
 

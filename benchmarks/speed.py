@@ -25,6 +25,7 @@ from benchmarks.time_chart import draw_times
 from benchmarks.timing import interleave, peak_memory
 from vfnet_d2.config import add_vfnet_config, merge_yaml_file
 from vfnet_d2.utils.files import write_text
+from vfnet_d2.utils.memory import keep_freed_memory
 from vfnet_d2.utils.system import available_device
 
 
@@ -156,6 +157,7 @@ def show_summary(rows: list[Row]) -> None:
 
 def main() -> None:
     """Measure, print tables, write JSON."""
+    keep_freed_memory()  # as vfnet and train_net.py do
     arguments = parse_arguments()
     device = available_device(arguments.device)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, device {device}")

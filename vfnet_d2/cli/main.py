@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from vfnet_d2.utils.errors import UserError
+from vfnet_d2.utils.memory import keep_freed_memory
 from vfnet_d2.utils.noise import silence_libraries
 from vfnet_d2.utils.requirements import MissingDetectron2Error
 
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     logging.basicConfig(format="%(levelname)s: %(message)s")
     silence_libraries()
+    keep_freed_memory()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files and classes may hold what the terminal's encoding cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")
