@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper
 from detectron2.structures import BoxMode
 
 from benchmarks.timing import Parts, Stopwatch
+from vfnet_d2.augmentation.mapper import training_mapper
 
 PHOTO = (480, 640)  # height and width of most photographs of COCO
 
@@ -64,13 +64,13 @@ def data_job(cfg: CfgNode, *, images: int, boxes: int) -> Callable[[], Parts]:
     """
     folder = tempfile.mkdtemp(prefix="vfnet_d2_photos_")
     records = write_photos(Path(folder), images=images, boxes=boxes)
-    job = functools.partial(_read, records, DatasetMapper(cfg, is_train=True))
+    job = functools.partial(_read, records, training_mapper(cfg))
     # The folder lives as long as what reads from it, or the process.
     weakref.finalize(job, shutil.rmtree, folder, ignore_errors=True)
     return job
 
 
-def _read(records: list[dict[str, Any]], mapper: DatasetMapper) -> Parts:
+def _read(records: list[dict[str, Any]], mapper: Any) -> Parts:
     watch = Stopwatch(torch.device("cpu"))
     for record in records:
         mapper(record)

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from vfnet_d2.augmentation.mapper import training_mapper
 from vfnet_d2.config import TrainingOptions
 from vfnet_d2.model_zoo import available_configs, config_file, config_root, get_config
 from vfnet_d2.training.from_lazy import training_options
@@ -34,8 +35,9 @@ DRAWING = {
     *(Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_),
     *(nn.init.kaiming_normal_, nn.init.kaiming_uniform_, nn.init.xavier_uniform_),
 }
-# No weight of a head has more elements than RetinaNet's classifier: nine anchors of 80 classes.
-LARGEST_OF_A_HEAD = 720 * 256 * 9
+# No weight of a head has more elements than YOLOF's 3x3 convolutions and its classifier of six
+# anchors and 80 classes.
+LARGEST_OF_A_HEAD = 512 * 512 * 9
 
 
 class FewRandomWeights(TorchFunctionMode):
@@ -192,7 +194,7 @@ def test_same_data(twins):
     data = lazy.dataloader
     train_mapper, test_mapper = instantiate(data.train.mapper), instantiate(data.test.mapper)
     for is_train, mapper in ((True, train_mapper), (False, test_mapper)):
-        expected = DatasetMapper(cfg, is_train)
+        expected = training_mapper(cfg) if is_train else DatasetMapper(cfg, is_train)
         assert plain(expected.augmentations) == plain(mapper.augmentations)
         assert expected.image_format == mapper.image_format
     assert (data.train.dataset.names,) == tuple(cfg.DATASETS.TRAIN)

@@ -16,6 +16,9 @@ except ModuleNotFoundError:
 
 from detectron2.modeling import META_ARCH_REGISTRY
 
+import vfnet_d2.augmentation.mapper  # noqa: F401 - registers the augmentations
+from vfnet_d2.augmentation.registry import augmentations_node
+from vfnet_d2.modeling.backbone.dilated_encoder import DilatedEncoder
 from vfnet_d2.modeling.backbone.fpn import build_fpn
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
 from vfnet_d2.modeling.dense.parts import KEY, PartKind, settings_of
@@ -88,10 +91,14 @@ def add_vfnet_config(cfg: CfgNode) -> CfgNode:
     node.IN_FEATURES = ["p3", "p4", "p5", "p6", "p7"]
     cfg.MODEL.ONE_STAGE = node
 
+    cfg.MODEL.DILATED_ENCODER = defaults_node(DilatedEncoder)
     pyramid = defaults_node(build_fpn)
     cfg.MODEL.FPN.TOP_INPUT, cfg.MODEL.FPN.TOP_RELU = pyramid.TOP_INPUT, pyramid.TOP_RELU
 
     cfg.SOLVER.OPTIMIZER = "SGD"
+    cfg.INPUT.AUGMENTATIONS = augmentations_node()
+    # [name of a part of the model, factor of its learning rate], such as ["backbone", 0.1]
+    cfg.SOLVER.LR_FACTORS = []
     cfg.SOLVER.BETAS = (0.9, 0.999)  # of AdamW, torch's defaults
     cfg.SOLVER.AMP.PRECISION = "float16"
     cfg.TRAINING = defaults_node(TrainingOptions)

@@ -9,6 +9,7 @@ from detectron2.data import (
 )
 from omegaconf import DictConfig, OmegaConf
 
+from vfnet_d2.augmentation.mapper import BoxAwareMapper
 from vfnet_d2.data.loading import load_dataset
 from vfnet_d2.evaluation.coco import build_coco_evaluator
 
@@ -22,17 +23,19 @@ def detection_data(
     test_size: int = 800,
     batch_size: int = 16,
     num_workers: int = 4,
+    image_format: str = "RGB",
+    augmentations: tuple[DictConfig, ...] = (),
 ) -> DictConfig:
-    """RGB images, shorter side resized, flipped half of the time in training.
+    """Images whose shorter side is resized, flipped half of the time in training.
 
     ``train_sampling`` "choice" draws one of ``train_sizes`` for each image; "range" draws from the
-    lower to the upper one.
+    lower to the upper one. ``augmentations`` follow the flip, and see the boxes.
     """
     return OmegaConf.create(
         {
             "train": L(build_detection_train_loader)(
                 dataset=L(load_dataset)(names=train, filter_empty=True),
-                mapper=L(DatasetMapper)(
+                mapper=L(BoxAwareMapper if augmentations else DatasetMapper)(
                     is_train=True,
                     augmentations=[
                         L(T.ResizeShortestEdge)(
@@ -41,8 +44,9 @@ def detection_data(
                             sample_style=train_sampling,
                         ),
                         L(T.RandomFlip)(horizontal=True),
+                        *augmentations,
                     ],
-                    image_format="RGB",
+                    image_format=image_format,
                 ),
                 total_batch_size=batch_size,
                 num_workers=num_workers,
@@ -58,7 +62,7 @@ def detection_data(
                             sample_style="choice",
                         )
                     ],
-                    image_format="RGB",
+                    image_format=image_format,
                 ),
                 num_workers=num_workers,
             ),

@@ -24,6 +24,18 @@ def sgd(*, lr: float = 0.01) -> DictConfig:
     )
 
 
+def yolof_sgd(*, lr: float = 0.12) -> DictConfig:
+    """SGD for 64 images; the ImageNet backbone learns a third as fast, norms do not decay."""
+    optimizer = sgd(lr=lr)
+    optimizer.params = L(get_param_groups)(
+        base_lr="${..lr}",
+        weight_decay="${..weight_decay}",
+        weight_decay_norm=0.0,
+        lr_factors=[["backbone.bottom_up", 0.3333333333333333]],
+    )
+    return optimizer
+
+
 def adamw(
     *, lr: float, weight_decay: float, betas: tuple[float, float] = (0.9, 0.999)
 ) -> DictConfig:

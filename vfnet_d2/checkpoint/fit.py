@@ -70,7 +70,8 @@ def classifiers_of(metadata: Metadata, model: ModelTraits) -> Mapping[str, int]:
     if metadata.classifiers is not None:
         return metadata.classifiers
     keys = keys_of(metadata.detector)
-    return {} if keys is None else {keys.our_classifier: keys.anchors}
+    # Those whose number of anchors is not fixed came later, with metadata that say it.
+    return {keys.our_classifier: keys.anchors} if keys and keys.anchors else {}
 
 
 def check_converted(

@@ -20,6 +20,7 @@ from detectron2.utils import comm
 from fvcore.nn.precise_bn import get_bn_modules
 from torch import nn
 
+from vfnet_d2.augmentation.mapper import training_mapper
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.saved_metadata import save_metadata
 from vfnet_d2.config import TrainingOptions, add_vfnet_config, merge_yaml_file
@@ -84,7 +85,7 @@ def build_train_loader(cfg: CfgNode) -> Any:
     """Build Detectron2's loader over a checked dataset."""
     dataset = load_dataset(cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
     check_classes(cfg, cfg.DATASETS.TRAIN)
-    return build_detection_train_loader(cfg, dataset=dataset)
+    return build_detection_train_loader(cfg, dataset=dataset, mapper=training_mapper(cfg))
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> Any:

@@ -29,6 +29,7 @@ def get_param_groups(
     bias_lr_factor: float = 1.0,
     weight_decay_bias: float | None = None,
     weight_decay_norm: float | None = None,
+    lr_factors: Sequence[tuple[str, float]] = (),
 ) -> list[dict[str, Any]]:
     """Group the trainable parameters by learning rate and weight decay.
 
@@ -43,10 +44,17 @@ def get_param_groups(
         bias_lr_factor: learning rate of biases, over ``base_lr``.
         weight_decay_bias: weight decay of biases, or None for ``weight_decay``.
         weight_decay_norm: weight decay of norm weights and norm biases, or None likewise.
+        lr_factors: (name, factor) of parts of the model, such as ("backbone.bottom_up", 0.1), whose
+            learning rate is multiplied by the factor, on top of ``bias_lr_factor``. Of several
+            names that begin a parameter's own, the longest counts.
 
     Returns:
         groups for a ``torch.optim`` optimizer, each with "params", "lr" and "weight_decay".
+
+    Raises:
+        ValueError: a factor is negative, or the model has no parameter below its name.
     """
+    factors = _longest_first(lr_factors, [name for name, _ in model.named_parameters()])
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     seen: set[nn.Parameter] = set()
     for module_name, module in model.named_modules():
@@ -60,11 +68,36 @@ def get_param_groups(
             elif name == "bias" and module_name.rpartition(".")[2] != OFFSET_CONV:
                 lr = base_lr * bias_lr_factor
                 decay = weight_decay if weight_decay_bias is None else weight_decay_bias
+            full_name = f"{module_name}.{name}" if module_name else name
+            lr *= next((factor for part, factor in factors if _is_below(full_name, part)), 1.0)
             groups.setdefault((lr, decay), []).append(parameter)
     return [
         {"params": parameters, "lr": lr, "weight_decay": decay}
         for (lr, decay), parameters in groups.items()
     ]
+
+
+def _longest_first(
+    lr_factors: Sequence[tuple[str, float]], names: Sequence[str]
+) -> list[tuple[str, float]]:
+    """Check the factors against a model's parameters and sort them."""
+    for part, factor in lr_factors:
+        if factor < 0:
+            raise ValueError(
+                f"lr_factors (SOLVER.LR_FACTORS) gives {part!r} the factor {factor}; it must be 0 "
+                "or above"
+            )
+        if not any(_is_below(name, part) for name in names):
+            known = sorted({name.split(".")[0] for name in names})
+            raise ValueError(
+                f"lr_factors (SOLVER.LR_FACTORS) names {part!r}, but no parameter of the model is "
+                f"called so or begins with {part + '.'!r}; the names begin with {known}"
+            )
+    return sorted(((part, factor) for part, factor in lr_factors), key=lambda x: -len(x[0]))
+
+
+def _is_below(name: str, part: str) -> bool:
+    return name == part or name.startswith(f"{part}.")
 
 
 def _sgd(cfg: CfgNode, params: list[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -106,6 +139,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
         weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
         weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+        lr_factors=cfg.SOLVER.LR_FACTORS,
     )
     return maybe_add_gradient_clipping(cfg, make(cfg, params))
 

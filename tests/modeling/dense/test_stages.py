@@ -101,4 +101,6 @@ def test_quality_is_compared_at_the_positives() -> None:
         w * math.log(1 / (1 + math.exp(-q))) + (1 - w) * math.log(1 - 1 / (1 + math.exp(-q)))
         for q, w in ((0.3, 0.25), (5.0, 0.75))
     )
-    assert quality_loss(quality, matches, wanted).item() == pytest.approx(expected, rel=1e-6)
+    assert quality_loss([quality[:, None]], matches, wanted).item() == pytest.approx(
+        expected, rel=1e-6
+    )

@@ -26,18 +26,21 @@ class Architecture(NamedTuple):
         backbone: see there.
         deformable_head: the head's towers end in deformable convolutions.
         num_classes: K; None where the classifier is absent.
+        anchors: of a cell.
     """
 
     detector: str
     backbone: Backbone
     deformable_head: bool
     num_classes: int | None
+    anchors: int = 1
 
     @property
     def name(self) -> str:
         """What the names of its configs begin with, such as "vfnet_X_101_64x4d_DCN"."""
-        prefix = DETECTORS[self.detector].config_prefix
-        name = f"{prefix}_{self.backbone.name}{self.backbone.suffix}"
+        keys = DETECTORS[self.detector]
+        name = f"{keys.config_prefix}_{self.backbone.name}{self.backbone.suffix}"
+        name += keys.suffixes.get(self.anchors, "")
         if self.deformable_head != bool(self.backbone.deformable_stages):
             name += "_deformable_head" if self.deformable_head else "_plain_head"
         return name
@@ -80,8 +83,9 @@ def architecture_of(shapes: Shapes) -> Architecture:
     head = "bbox_head." if theirs else "head."
     deformable = any(n.startswith(head) and n.endswith("conv_offset.weight") for n in shapes)
     classifier = f"{keys.classifier if theirs else keys.our_classifier}.weight"
-    outputs = rows(shapes, classifier) // keys.anchors if classifier in shapes else None
-    return Architecture(keys.name, backbone, deformable, outputs)
+    anchors = keys.anchors or rows(shapes, keys.marker if theirs else keys.our_marker)
+    outputs = rows(shapes, classifier) // anchors if classifier in shapes else None
+    return Architecture(keys.name, backbone, deformable, outputs, anchors)
 
 
 def model_name(shapes: Shapes, detector: str) -> str:

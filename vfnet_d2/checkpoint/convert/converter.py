@@ -185,7 +185,7 @@ def _metadata(
         source_file=os.path.basename(source),
         source_sha256=sha256_of(source),
         input_convention=convention_of(meta),
-        classifiers={keys.our_classifier: keys.anchors},
+        classifiers={keys.our_classifier: architecture.anchors},
     )
 
 

@@ -12,7 +12,7 @@ Adding a detector takes one table:
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from vfnet_d2.checkpoint.convert.backbones import DCN_STAGES, Backbone, backbone_pairs
@@ -24,6 +24,8 @@ from vfnet_d2.checkpoint.convert.mmdet_towers import (
     retinanet_head_pairs,
 )
 from vfnet_d2.checkpoint.convert.mmdet_vfnet import head_pairs as vfnet_head
+from vfnet_d2.checkpoint.convert.mmdet_yolof import head_pairs as yolof_head
+from vfnet_d2.checkpoint.convert.mmdet_yolof import neck_pairs as yolof_neck
 from vfnet_d2.checkpoint.convert.pairs import Pair, below, conv
 
 
@@ -48,10 +50,12 @@ class DetectorKeys(NamedTuple):
         our_marker: a name of ours that no detector after it in the list has.
         classifier: their layer that predicts the classes.
         our_classifier: the same in ours.
-        anchors: anchors of a cell, each of which has its own classifier channels.
+        anchors: anchors of a cell, each of which has its own classifier channels; None where the
+            marker's tensor has a row for each.
         head: all pairs of the head.
         our_rows: rows of our marker's tensor, where other detectors have the name too.
         neck: all pairs of the neck.
+        suffixes: what the names of configs go on with, by number of anchors.
     """
 
     name: str
@@ -60,10 +64,11 @@ class DetectorKeys(NamedTuple):
     our_marker: str
     classifier: str
     our_classifier: str
-    anchors: int
+    anchors: int | None
     head: Callable[..., list[Pair]]
     our_rows: int | None = None
     neck: Callable[[], list[Pair]] = fpn_pairs
+    suffixes: Mapping[int, str] = {}
 
 
 DETECTORS = {
@@ -118,6 +123,18 @@ DETECTORS = {
         anchors=1,
         head=reppoints_head,
         neck=reppoints_neck,
+    ),
+    "YOLOF": DetectorKeys(
+        name="YOLOF",
+        config_prefix="yolof",
+        marker="bbox_head.object_pred.weight",
+        our_marker="head.objectness_pred.weight",
+        classifier="bbox_head.cls_score",
+        our_classifier="head.cls_pred",
+        anchors=None,
+        head=yolof_head,
+        neck=yolof_neck,
+        suffixes={5: "_C5", 6: "_DC5"},
     ),
 }
 

@@ -18,6 +18,9 @@ CONFIGS: Mapping[str, tuple[str, ...]] = {
     "fcos_atss_R_50": ("baselines/fcos_atss_R_50_1x",),
     "foveabox_R_50": ("baselines/foveabox_R_50_1x",),
     "reppoints_R_50": ("baselines/reppoints_R_50_1x",),
+    "yolof_R_50_C5": ("yolof/yolof_R_50_C5_1x",),
+    "yolof_R_50_DC5": ("yolof/yolof_R_50_DC5_1x",),
+    "yolof_R_101_C5": ("yolof/yolof_R_101_C5_1x",),
     "retinanet_R_50": ("baselines/retinanet_R_50_1x",),
 }
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vfnet_d2.layers.folded_conv import FoldedConv2d, folded_like
 from vfnet_d2.modeling.backbone.res2net import build_res2net
-from vfnet_d2.modeling.backbone.resnet import build_resnet
+from vfnet_d2.modeling.backbone.resnet import deformable_stages, resnet_from_config
 from vfnet_d2.utils.registry import lookup_name
 
 
@@ -113,20 +113,7 @@ def _fold_norms(fpn: FPN) -> None:
 def build_p3p7_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
     """Build :func:`build_fpn` over :func:`build_resnet` from Detectron2's RESNETS and FPN nodes."""
     del input_shape
-    node = cfg.MODEL.RESNETS
-    bottom_up = build_resnet(
-        depth=node.DEPTH,
-        stem_channels=node.STEM_OUT_CHANNELS,
-        res2_channels=node.RES2_OUT_CHANNELS,
-        norm=node.NORM,
-        num_groups=node.NUM_GROUPS,
-        width_per_group=node.WIDTH_PER_GROUP,
-        stride_in_1x1=node.STRIDE_IN_1X1,
-        deform_on_per_stage=_deform_on_per_stage(node),
-        freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
-        out_features=node.OUT_FEATURES,
-    )
-    return _fpn_from_config(cfg, bottom_up)
+    return _fpn_from_config(cfg, resnet_from_config(cfg))
 
 
 @BACKBONE_REGISTRY.register()
@@ -152,7 +139,7 @@ def build_p3p7_res2net_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN
         res2_channels=node.RES2_OUT_CHANNELS,
         norm=node.NORM,
         width_per_split=node.WIDTH_PER_GROUP,
-        deform_on_per_stage=_deform_on_per_stage(node),
+        deform_on_per_stage=deformable_stages(node),
         freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
         out_features=node.OUT_FEATURES,
     )
@@ -169,19 +156,3 @@ def _fpn_from_config(cfg: CfgNode, bottom_up: Backbone) -> FPN:
         top_input=node.TOP_INPUT,
         top_relu=node.TOP_RELU,
     )
-
-
-def _deform_on_per_stage(node: CfgNode) -> list[bool]:
-    """The deformable stages that RESNETS asks for, if they are of the only kind there is."""
-    if any(node.DEFORM_ON_PER_STAGE):
-        if not node.DEFORM_MODULATED:
-            raise ValueError(
-                "MODEL.RESNETS.DEFORM_MODULATED is False, but deformable convolutions here are "
-                "modulated (DCNv2); set it to True, or DEFORM_ON_PER_STAGE to no stage"
-            )
-        if node.DEFORM_NUM_GROUPS != 1:
-            raise ValueError(
-                f"MODEL.RESNETS.DEFORM_NUM_GROUPS is {node.DEFORM_NUM_GROUPS}, but all channels of "
-                "a deformable convolution share their offsets here; set it to 1"
-            )
-    return node.DEFORM_ON_PER_STAGE

@@ -7,9 +7,12 @@ inverse ``apply_deltas(deltas (P, 4), anchors (P, 4)) -> (P, 4)``, boxes in pixe
 import math
 from collections.abc import Sequence
 
+import torch
 from detectron2.modeling.box_regression import Box2BoxTransform, Box2BoxTransformLinear
 from detectron2.utils.registry import Registry
 from torch import Tensor
+
+from vfnet_d2.layers.precision import at_least_float32
 
 BOX_CODER_REGISTRY = Registry("BOX_CODER")
 BOX_CODER_REGISTRY.__doc__ = "Box coders: deltas and anchors (P, 4) -> boxes (P, 4), and back."
@@ -53,6 +56,34 @@ class CentreSizeDeltas(Box2BoxTransform):
 
     def __init__(self, *, weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0)) -> None:
         super().__init__(weights=tuple(weights))
+
+
+@BOX_CODER_REGISTRY.register()
+class ClampedShiftDeltas(CentreSizeDeltas):
+    """:class:`CentreSizeDeltas` whose boxes do not move far from their anchors (YOLOF, CVPR 2021).
+
+    Args:
+        weights: factors of (dx, dy, dw, dh).
+        max_shift: most that decoding moves a centre along x and along y, in pixels.
+    """
+
+    def __init__(
+        self, *, weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0), max_shift: float = 32.0
+    ) -> None:
+        super().__init__(weights=weights)
+        if not max_shift > 0:
+            raise ValueError(f"max_shift is {max_shift}; it must be above 0, in pixels")
+        self.max_shift = max_shift
+
+    def apply_deltas(self, deltas: Tensor, boxes: Tensor) -> Tensor:
+        """Decode deltas (P, 4) of anchors (P, 4)."""
+        low, high = boxes[:, :2], boxes[:, 2:]
+        deltas = at_least_float32(deltas)
+        deltas = deltas / deltas.new_tensor(self.weights)
+        shift = (deltas[:, :2] * (high - low)).clamp(-self.max_shift, self.max_shift)
+        sides = deltas[:, 2:].clamp(max=self.scale_clamp).exp() * (high - low)
+        centre = (low + high) / 2 + shift
+        return torch.cat([centre - sides / 2, centre + sides / 2], dim=1)
 
 
 @BOX_CODER_REGISTRY.register()

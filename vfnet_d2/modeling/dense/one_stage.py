@@ -51,8 +51,7 @@ class OneStageDetector(DenseDetector):
         suppression: how duplicates go; None for NMS within each class at ``nms_thresh``.
         max_detections_per_image: most detections of an image.
         deform_conv: how star and DCNv2 layers compute, see :mod:`vfnet_d2.layers.deform.backend`.
-        pixel_mean: per channel, in the order and range of the input images.
-        pixel_std: likewise.
+        pixel_mean, pixel_std: per channel, in the order and range of the input images.
         input_format: the channel order the model expects, "RGB" or "BGR".
 
     Raises:
@@ -192,20 +191,17 @@ class OneStageDetector(DenseDetector):
             last, (matches, _) = assignments[-1], stages[-1]
             weights = [self.box_weights(matches) for matches, _ in stages]
             # One collective for all normalisers, on every step and every rank.
-            sums = [self.cls_normalizer(last)] + [
-                self.box_normalizer(assignment, weight)
-                for assignment, weight in zip(assignments, weights, strict=True)
-            ]
+            sums = [self.cls_normalizer(last), *map(self.box_normalizer, assignments, weights)]
             normalizers = reduce_mean(torch.stack([x.to(logits.dtype) for x in sums])).clamp(min=1)
             counted = self.classified(last)
-            score = self.iou_target(matches, gt_instances) if self.cls_loss.iou_aware else 1.0
-            targets = class_targets(matches, score, logits)
+            positives = matches.at(self.classifying(last))
+            score = self.iou_target(positives, gt_instances) if self.cls_loss.iou_aware else 1.0
+            targets = class_targets(positives, score, logits)
             losses = {"loss_cls": self.cls_loss(logits[counted], targets[counted]) / normalizers[0]}
             weighted = [loss * weight for (_, loss), weight in zip(stages, weights, strict=True)]
             losses |= box_losses(weighted, self.box_loss_weights, normalizers[1:])
             if outputs.quality is not None:
-                quality = flatten(outputs.quality, 1)[..., 0]
-                entropy = quality_loss(quality, matches, self.quality_targets(matches))
+                entropy = quality_loss(outputs.quality, matches, self.quality_targets(matches))
                 losses["loss_centerness"] = entropy / normalizers[0]
             return losses
 
@@ -223,11 +219,15 @@ class OneStageDetector(DenseDetector):
     def classified(self, assignment: Assignment) -> Tensor:
         """Hook: (N, R) mask of the anchors that the classification loss counts.
 
-        Default: IoU-aware losses train all, padding as background; focal loss only what takes part.
+        Default: all if it is IoU-aware, padding as background; else those that take part.
         """
         if self.cls_loss.iou_aware:
             return torch.ones_like(assignment.labels, dtype=torch.bool)
         return assignment.labels >= 0
+
+    def classifying(self, assignment: Assignment) -> Any:
+        """Hook: which of the P pairs, by an index, say what their anchor shows. Default: all."""
+        return slice(None)
 
     def cls_normalizer(self, assignment: Assignment) -> Tensor:
         """Hook: what the classification and quality losses are divided by, a scalar."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vfnet_d2.losses.box import BoxLoss, paired_iou
-from vfnet_d2.modeling.dense.structures import Assignment, BoxStage, Matches
+from vfnet_d2.modeling.dense.structures import Assignment, BoxStage, Matches, flatten
 from vfnet_d2.modeling.dense.targets import matched_targets
 
 
@@ -64,15 +64,15 @@ def class_targets(matches: Matches, score: Tensor | float, logits: Tensor) -> Te
     return targets
 
 
-def quality_loss(quality: Tensor, matches: Matches, wanted: Tensor) -> Tensor:
+def quality_loss(quality: Sequence[Tensor], matches: Matches, wanted: Tensor) -> Tensor:
     """Return the summed cross-entropy of the positives' quality.
 
     Args:
-        quality: (N, R) before the sigmoid.
+        quality: L maps (N, A, H, W) before the sigmoid.
         matches: the P positives.
         wanted: (P,) in [0, 1].
     """
-    predicted = quality[matches.image, matches.anchor]
+    predicted = flatten(quality, 1)[matches.image, matches.anchor, 0]
     return F.binary_cross_entropy_with_logits(predicted, wanted, reduction="sum")
 
 

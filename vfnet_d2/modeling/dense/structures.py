@@ -7,7 +7,7 @@ all levels, M ground-truth boxes, K classes, P positive anchors, S box stages.
 import abc
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
@@ -126,6 +126,19 @@ def assign_each_anchor(gt_idxs: Tensor, labels: Tensor) -> Assignment:
     return Assignment(labels, image, anchor, gt_idxs[image, anchor])
 
 
+def last_pairs(assignment: Assignment) -> Tensor:
+    """Return the mask (P,) of the pairs that are the last of a positive anchor, in their order.
+
+    There is one for each positive anchor, if each has a pair.
+    """
+    labels, image, anchor, _ = assignment
+    key = image * labels.shape[1] + anchor
+    order = torch.arange(len(key), device=key.device)
+    last = torch.full_like(labels, -1, dtype=order.dtype).flatten()
+    last.scatter_reduce_(0, key, order, "amax")
+    return (last[key] == order) & (labels.flatten()[key] == 1)
+
+
 class Matches(NamedTuple):
     """The P positive anchors of a batch in one box stage, and what they answer for.
 
@@ -146,3 +159,7 @@ class Matches(NamedTuple):
     gt_classes: Tensor
     boxes: Tensor
     ious: Tensor
+
+    def at(self, chosen: Any) -> "Matches":
+        """Return those that an index along P chooses."""
+        return Matches(*(values[chosen] for values in self))

@@ -112,6 +112,8 @@ def count_positives(assignment: Assignment) -> Tensor:
 
 
 def count_at_least_one_an_image(assignment: Assignment) -> Tensor:
-    """Return the same, but an image without any counts as one, as in mmdet's samplers."""
-    counts = torch.bincount(assignment.image, minlength=len(assignment.labels))
-    return counts.clamp(min=1).sum()
+    """Return the number of positive anchors, where an image without any counts as one.
+
+    mmdet's samplers count so. An anchor of several pairs counts once.
+    """
+    return (assignment.labels == 1).sum(dim=1).clamp(min=1).sum()

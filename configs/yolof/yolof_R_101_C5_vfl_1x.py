@@ -1,0 +1,13 @@
+# YOLOF R-101 on C5 with Varifocal Loss, 1x: no published figure. The IoU is that
+# of an anchor's box with the object of the anchor's last pair.
+#   train_net.py --config-file configs/yolof/yolof_R_101_C5_vfl_1x.py --num-gpus 8
+from detectron2.config import LazyCall as L
+
+from vfnet_d2.losses.varifocal import VarifocalLoss
+
+from ..common.models.yolof import yolof
+from ..common.yolof import yolof_run
+
+model = yolof(depth=101)
+model.cls_loss = L(VarifocalLoss)()
+dataloader, optimizer, lr_multiplier, train = yolof_run(depth=101)
