@@ -172,16 +172,23 @@ def with_floor(cfg: CfgNode, *, seed: int = 0) -> dict[str, OneStageDetector]:
 
 
 def matching_job(model: OneStageDetector, *, boxes: int, size: tuple[int, int]) -> Job:
-    """Time the matcher alone on two images of ``size`` with ``boxes`` objects each."""
+    """Time the matching alone on two images of ``size`` with ``boxes`` objects each.
+
+    What a matcher sees of predictions is random.
+    """
     height, width = size
     batch = random_batch(images=2, height=height, width=width, boxes=boxes, num_classes=1)
     targets = [item["instances"].to(model.device) for item in batch]
-    anchors = model.anchor_generator(_empty_maps(model, height, width))
-
-    sizes = model.padded_sizes(targets)
+    maps = _empty_maps(model, height, width)
+    generator: Any = model.anchor_generator
+    anchors = generator(maps)
+    random = torch.Generator().manual_seed(0)
+    channels = 4 * generator.num_cell_anchors[0]
+    deltas = [torch.randn(2, channels, *x.shape[2:], generator=random) / 10 for x in maps]
+    stages = [DenseBoxes([x.to(model.device) for x in deltas])]
 
     def match() -> None:
-        model.matcher(anchors, targets, padded_sizes=sizes)
+        model.assign(anchors, targets, stages)
 
     return _repeated(model.device, "matching", match)
 
@@ -227,8 +234,9 @@ def _repeated(device: torch.device, name: str, run: Callable[[], Any], *, times:
 
 def _empty_maps(model: OneStageDetector, height: int, width: int) -> list[Tensor]:
     """Feature maps of the sizes that an image, padded to a multiple of 32, has."""
+    generator: Any = model.anchor_generator
     padded = [-(-side // 32) * 32 for side in (height, width)]
     return [
         torch.zeros(1, 1, *(-(-side // stride) for side in padded), device=model.device)
-        for stride in (8, 16, 32, 64, 128)
+        for stride in generator.strides
     ]

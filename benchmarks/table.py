@@ -116,6 +116,20 @@ def goal_rows(device: str, *, repeats: int) -> list[Callable[[], Row]]:
         runs = interleave({"ATSS": job}, repeats=3 * repeats, warmup=3)
         return time_row(f"ATSS, 2 images with {boxes} boxes each", runs, goal)
 
+    def run_uniform_matching() -> Row:
+        model = build_model(load_config("yolof/yolof_R_50_C5_1x", device))
+        job = benchmark.matching_job(model, boxes=100, size=(800, 1333))
+        runs = interleave({"uniform": job}, repeats=3 * repeats, warmup=3)
+        return time_row("YOLOF's matching, 2 images with 100 boxes each", runs, 5)
+
+    def run_yolof() -> Row:
+        batch = _images(1, 800, 1216, boxes=0)
+        jobs = {}
+        for name in ("yolof/yolof_R_50_C5_1x", "baselines/retinanet_R_50_1x"):
+            torch.manual_seed(0)
+            jobs[name] = benchmark.inference_job(build_model(load_config(name, device)), batch)
+        return ratio_row("YOLOF over RetinaNet, 1 x 800 x 1216", interleave(jobs, **settings), 0.5)
+
     def run_postprocessing() -> Row:
         model = build_model(load_config("vfnet_R_50_1x", device)).eval()
         job = benchmark.postprocessing_job(model, candidates=100_000, size=(800, 1333))
@@ -131,6 +145,8 @@ def goal_rows(device: str, *, repeats: int) -> list[Callable[[], Row]]:
         lambda: run_matching(500, 10),
         lambda: run_matching(3000, None),
         run_postprocessing,
+        run_yolof,
+        run_uniform_matching,
     ]
 
 

@@ -7,7 +7,6 @@ import cv2
 import pytest
 from detectron2.data import DatasetMapper
 
-from benchmarks import data as benchmark_data
 from benchmarks.data import PHOTO, data_job, write_photos
 from tests.helpers.small_model import small_config
 
@@ -30,7 +29,7 @@ def test_every_image_goes_through_the_config_s_augmentation(
     seen: list[Any] = []
     mapped = DatasetMapper.__call__
     monkeypatch.setattr(
-        benchmark_data.DatasetMapper,
+        DatasetMapper,
         "__call__",
         lambda mapper, record: seen.append(mapped(mapper, record)),
     )

@@ -30,24 +30,28 @@ _CLASSIFIER = re.compile(
 )
 
 
-def filled(name: str, shape: Sequence[int], *, integer: bool = False) -> np.ndarray:
+def filled(
+    name: str, shape: Sequence[int], *, integer: bool = False, factor: float = 1.0
+) -> np.ndarray:
     """Return the values of the tensor of that name and shape: float32, or int64 zeros.
 
     Args:
         name: the tensor's name in the reference's own state dict.
         shape: its shape; () for a scalar.
         integer: whether it holds integers.
+        factor: of the deviation of a tensor of two dimensions or more.
     """
     shape = tuple(shape)
     if integer:
         return np.zeros(shape, np.int64)
     random = np.random.RandomState(zlib.crc32(name.encode()))
-    values = _drawn(random, name, shape, classifier=_CLASSIFIER.search(name) is not None)
+    gain = factor * (2.5 if _CLASSIFIER.search(name) else 1.0)
+    values = _drawn(random, name, shape, gain=gain)
     return np.asarray(values, np.float32).reshape(shape)
 
 
 def _drawn(
-    random: np.random.RandomState, name: str, shape: tuple[int, ...], *, classifier: bool
+    random: np.random.RandomState, name: str, shape: tuple[int, ...], *, gain: float
 ) -> np.ndarray:
     dimensions = len(shape)
     low_high = None
@@ -60,11 +64,10 @@ def _drawn(
     mean, deviation = 0.0, 0.02
     if name.endswith("running_mean"):
         pass
-    elif dimensions == 1 and name.endswith("bias") and classifier:
+    elif dimensions == 1 and name.endswith("bias") and _CLASSIFIER.search(name):
         mean, deviation = -2.0, 0.2
     elif dimensions == 1 and name.endswith("vfnet_reg.bias"):
         mean, deviation = -1.0, 0.3
     elif dimensions >= 2:
-        gain = 0.7 * (2.5 if classifier else 1.0)
-        deviation = gain * (2.0 / math.prod(shape[1:])) ** 0.5
+        deviation = 0.7 * gain * (2.0 / math.prod(shape[1:])) ** 0.5
     return mean + random.standard_normal(shape) * deviation

@@ -1,6 +1,8 @@
 """Reference networks: their stored results, their inputs and our networks filled like them."""
 
 import json
+import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,10 +85,16 @@ class Reference:
         Whether frozen layers have ``num_batches_tracked`` differs between Detectron2's versions.
         """
         return {
-            self.ours(name): torch.from_numpy(filled(name, shape))
+            self.ours(name): self.filled(name, shape)
             for name, shape, dtype in self.meta["state"]
             if "int" not in dtype
         }
+
+    def filled(self, name: str, shape: Sequence[int]) -> Tensor:
+        """One of the reference's tensors, with the factor that the file gives for some."""
+        factors = self.meta.get("rule_mult", {}).items()
+        factor = next((factor for pattern, factor in factors if re.search(pattern, name)), 1.0)
+        return torch.from_numpy(filled(name, shape, factor=factor))
 
     def inputs(self, case: str | None = None) -> list[dict[str, Any]]:
         """Both images as a data loader gives them, with the ground truth of a case."""

@@ -1,9 +1,7 @@
 """The reference's detectors with plain towers: ATSS, RetinaNet and FoveaBox."""
 
-import torch
 from torch import Tensor
 
-from tests.helpers.fill_rule import filled
 from tests.helpers.reference import DATA, Reference
 from vfnet_d2.checkpoint.convert.architecture import architecture_of
 from vfnet_d2.checkpoint.convert.pairs import Pair
@@ -36,7 +34,7 @@ class TowerReference(Reference):
     def state_dict(self) -> dict[str, Tensor]:
         """The filled state under our names and in our layout, without counters."""
         return {
-            self.ours(name): self.pairs[name].to_ours(torch.from_numpy(filled(name, shape)))
+            self.ours(name): self.pairs[name].to_ours(self.filled(name, shape))
             for name, shape, dtype in self.meta["state"]
             if "int" not in dtype
         }

@@ -2,17 +2,21 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from tests.helpers.reference import DATA
 from vfnet_d2.modeling.dense.box_coders import (
     BOX_CODER_REGISTRY,
     CentreSizeDeltas,
+    ClampedShiftDeltas,
     CornerOffsets,
     LinearDistances,
     LogDistances,
 )
 
+FLOAT32_ULP = torch.finfo(torch.float32).eps
 # an anchor of side 40 around (20, 20), and a box whose sides lie 10, 15, 60 and 5 from there
 ANCHOR = torch.tensor([[0.0, 0.0, 40.0, 40.0]])
 BOX = torch.tensor([[10.0, 5.0, 80.0, 25.0]])
@@ -53,6 +57,47 @@ def test_corner_offsets_encode_a_box_beside_the_anchor() -> None:
     anchor = torch.tensor([[0.0, 0.0, 20.0, 10.0]])
     deltas = CornerOffsets().get_deltas(anchor, torch.tensor([[30.0, 0.0, 40.0, 25.0]]))
     assert deltas[0].tolist() == pytest.approx([20 / 20, -5 / 10, 30 / 20, 20 / 10])
+
+
+@pytest.fixture(scope="module")
+def decoded() -> dict[str, torch.Tensor]:
+    """The reference's decoding: deltas, boxes, a cotangent and the gradient of the deltas."""
+    with np.load(DATA / "yolof_components.npz") as arrays:
+        names = [name for name in arrays.files if name.startswith(("decode.", "anchors_"))]
+        return {name.rpartition(".")[2]: torch.from_numpy(arrays[name]) for name in names}
+
+
+def test_clamped_shifts_decode_as_stored(decoded: dict[str, torch.Tensor]) -> None:
+    """Centres move 32 pixels at most, and sides grow by ln(1000 / 16) at most."""
+    deltas = decoded["deltas"].requires_grad_()
+    boxes = ClampedShiftDeltas().apply_deltas(deltas, decoded["anchors_3x4"])
+    # A coordinate is the sum of a few float32 numbers of at most the largest one here.
+    largest = decoded["boxes"].abs().amax(dim=1, keepdim=True)
+    assert ((boxes - decoded["boxes"]).abs() <= 2 * FLOAT32_ULP * largest).all()
+    (boxes * decoded["cotangent"]).sum().backward()
+    torch.testing.assert_close(deltas.grad, decoded["grad_deltas"], rtol=4 * FLOAT32_ULP, atol=1e-4)
+
+
+def test_clamped_shifts_by_hand() -> None:
+    coder = ClampedShiftDeltas(weights=(2.0, 2.0, 1.0, 1.0), max_shift=8.0)
+    deltas = torch.tensor([[0.2, -0.2, 0.0, 0.0], [9.0, -9.0, -20.0, 20.0]])
+    small, large = coder.apply_deltas(deltas, ANCHOR.repeat(2, 1)).tolist()
+    assert small == pytest.approx([4.0, -4.0, 44.0, 36.0])
+    height = 40 * 1000 / 16
+    width = 40 * math.exp(-20)
+    assert large == pytest.approx(
+        [28 - width / 2, 12 - height / 2, 28 + width / 2, 12 + height / 2], rel=1e-6
+    )
+
+
+def test_clamped_shifts_keep_double_precision() -> None:
+    boxes = ClampedShiftDeltas().apply_deltas(torch.zeros(1, 4).double(), ANCHOR.double())
+    assert boxes.dtype == torch.float64
+
+
+def test_a_shift_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_shift is 0"):
+        ClampedShiftDeltas(max_shift=0)
 
 
 @pytest.mark.parametrize("name", [name for name, _ in BOX_CODER_REGISTRY])

@@ -11,6 +11,7 @@ from vfnet_d2.modeling.dense.structures import (
     Matches,
     assign_each_anchor,
     flatten,
+    last_pairs,
     per_anchor,
 )
 
@@ -71,3 +72,19 @@ def test_positives_follow_images_and_anchors() -> None:
     found = assign_each_anchor(torch.tensor([[7, 2, 7], [4, 7, 0]]), labels)
     assert found.labels is labels
     assert [x.tolist() for x in found[1:]] == [[0, 1, 1], [1, 0, 2], [2, 4, 0]]
+
+
+def test_the_last_pair_of_each_positive_anchor_says_what_it_shows() -> None:
+    labels = torch.tensor([[1, -1, 0], [0, 0, 1]], dtype=torch.int8)
+    image = torch.tensor([0, 0, 0, 0, 1, 1])
+    anchor = torch.tensor([0, 1, 0, 1, 2, 2])
+    gt = torch.tensor([4, 0, 3, 0, 1, 1])
+    found = last_pairs(Assignment(labels, image, anchor, gt))
+    # Anchor 1 of image 0 is ignored although its pairs count for the boxes.
+    assert found.tolist() == [False, False, True, False, False, True]
+
+
+def test_matches_at_chosen_places() -> None:
+    matches = Matches(*(torch.arange(3) + 10 * i for i in range(len(Matches._fields))))
+    chosen = matches.at(torch.tensor([True, False, True]))
+    assert chosen.image.tolist() == [0, 2] and chosen.ious.tolist() == [60, 62]

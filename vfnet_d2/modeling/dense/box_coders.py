@@ -80,7 +80,10 @@ class ClampedShiftDeltas(CentreSizeDeltas):
         low, high = boxes[:, :2], boxes[:, 2:]
         deltas = at_least_float32(deltas)
         deltas = deltas / deltas.new_tensor(self.weights)
-        shift = (deltas[:, :2] * (high - low)).clamp(-self.max_shift, self.max_shift)
+        shift = deltas[:, :2] * (high - low)
+        # PyTorch's versions differ in the gradient of clamp at the limit itself, which is 1 here.
+        limited = shift.detach().clamp(-self.max_shift, self.max_shift)
+        shift = torch.where(shift.abs() <= self.max_shift, shift, limited)
         sides = deltas[:, 2:].clamp(max=self.scale_clamp).exp() * (high - low)
         centre = (low + high) / 2 + shift
         return torch.cat([centre - sides / 2, centre + sides / 2], dim=1)

@@ -24,10 +24,9 @@ class UniformMatcher:
     the boxes all pairs that count do so, also several of one anchor, and a pair that occurs twice
     counts twice.
 
-    Of several anchors that are equally near, which a square grid often has, those of the lowest
-    numbers are taken. The stored result of the reference is the same; its own calls, float32
-    distances and ``torch.topk``, leave the choice to PyTorch's version. All is computed on the CPU:
-    the numbers are few, a GPU would have to wait for them anyway, and no device chooses otherwise.
+    Of several anchors that are equally near, which a square grid often has, ``torch.topk`` on the
+    CPU chooses among float32 distances, whatever the device, as in the reference. All is computed
+    there: the numbers are few, and a GPU would have to wait for them anyway.
 
     Args:
         match_times: nearest predictions, and nearest anchors, of a box.
@@ -113,18 +112,13 @@ class UniformMatcher:
 
     def _nearest(self, boxes: Tensor, gt_boxes: Tensor) -> Tensor:
         """Return the numbers (k, M) of the boxes (R, 4) nearest to each of M boxes (M, 4)."""
-        # Sums of a few float32 numbers are exact in float64, so that equal distances are equal.
-        distances = torch.cdist(_centre_and_size(gt_boxes), _centre_and_size(boxes), p=1)
-        # The bits of a non-negative float order like the float. With a box's number in the last
-        # ones, far below a pixel's rounding in float32, no two are equal.
-        number = torch.arange(len(boxes))
-        unused = (1 << len(boxes).bit_length()) - 1
-        keys = distances.view(torch.int64).bitwise_and_(~unused).bitwise_or_(number)
+        # These two calls decide ties: no other ones, however equal, in their place.
+        distances = torch.cdist(_centre_and_size(boxes), _centre_and_size(gt_boxes), p=1)
         k = min(self.match_times, len(boxes))
-        return keys.topk(k, dim=1, largest=False).indices.t()
+        return distances.topk(k, dim=0, largest=False).indices
 
 
 def _centre_and_size(boxes: Tensor) -> Tensor:
-    """Centre x and y, width and height (P, 4) of boxes (P, 4), in float64."""
+    """Centre x and y, width and height (P, 4) of boxes (P, 4)."""
     low, high = boxes[:, :2], boxes[:, 2:]
-    return torch.cat([(low + high) / 2, high - low], dim=1).double()
+    return torch.cat([(low + high) / 2, high - low], dim=1)
