@@ -28,8 +28,18 @@ def shrunk_config(name: str, *options: Any) -> CfgNode:
             *("MODEL.BACKBONE.FREEZE_AT", 0, "MODEL.FPN.OUT_CHANNELS", CHANNELS),
             *("MODEL.ONE_STAGE.NUM_CLASSES", NUM_CLASSES),
             *("MODEL.ONE_STAGE.DEFORM_CONV", "grid_sample"),
-            *(f"{head}.CHANNELS", CHANNELS, f"{head}.NUM_CONVS", 1, f"{head}.INIT_STD", 0.05),
+            *("MODEL.DILATED_ENCODER.CHANNELS", CHANNELS),
+            *("MODEL.DILATED_ENCODER.BLOCK_CHANNELS", CHANNELS // 2),
+            *("MODEL.RESNETS.RES5_DILATION", 1),  # for bottlenecks alone
+            *(f"{head}.CHANNELS", CHANNELS, f"{head}.INIT_STD", 0.05),
+            *_short_towers(cfg, head),
             *options,
         ]
     )
     return cfg
+
+
+def _short_towers(cfg: CfgNode, head: str) -> list[Any]:
+    node = cfg.MODEL.ONE_STAGE.HEAD[cfg.MODEL.ONE_STAGE.HEAD.NAME]
+    counts = [key for key in node if key.endswith("CONVS")]
+    return [item for key in counts for item in (f"{head}.{key}", 1)]
