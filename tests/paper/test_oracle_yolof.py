@@ -1,5 +1,6 @@
 """The oracle analysis of a detector whose anchors may answer for several objects, and twice."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,9 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
+from tests.helpers.coco_data import registered_coco, write_coco
+from tests.helpers.scripted_analysis import SIZE, figures
+from tests.helpers.scripted_analysis import analysed as analysed_report
 from tests.helpers.shrink import shrunk_config
 from tests.helpers.small_model import random_input
 from vfnet_d2.modeling.dense.one_stage import OneStageDetector
@@ -91,3 +95,18 @@ def test_as_predicted_is_the_model_s_own_output(
     for one, other in zip(found, wanted, strict=True):
         assert torch.equal(one.pred_boxes.tensor, other.pred_boxes.tensor)
         assert torch.equal(one.scores, other.scores)
+
+
+def test_the_whole_report(model: OneStageDetector, tmp_path: Path) -> None:
+    objects = [
+        [{"bbox": [10, 10, 70, 60]}, {"bbox": [80, 70, 70, 80], "category_id": 3}],
+        [{"bbox": [40, 40, 64, 64], "category_id": 2}],
+    ]
+    folder = write_coco(tmp_path / "coco", objects, size=(SIZE, SIZE)).parent
+    with registered_coco(folder) as name:
+        report = analysed_report(model, name, tmp_path)
+    aps = figures(report)
+    assert list(aps) == ["predicted", "true_boxes", "score_one", "score_iou"]
+    assert aps["predicted"] < aps["score_iou"] and aps["predicted"] < aps["score_one"]
+    # Three objects, each with up to eight pairs.
+    assert 3 <= report["ranking"]["foreground_points"]["count"] <= 24
