@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Convert a checkpoint of mmdet (2.x, 3.x) or of the authors' repository into ours, or back.
+"""Convert a checkpoint of mmdet (2.x, 3.x) or of the authors' repositories into ours, or back.
 
     tools/convert_checkpoint.py vfnet_r50_fpn_1x_coco.pth vfnet_R_50_1x.safetensors
     tools/convert_checkpoint.py --to mmdet output/model_final.pth for_mmdet.pth
+    tools/convert_checkpoint.py --to chensnathan output/yolof.pth for_their_yolof.pth
     tools/convert_checkpoint.py --drop-classifier vfnet_R_50_1x.pth to_fine_tune.pth
 
+"chensnathan" are the names of github.com/chensnathan/YOLOF, YOLOF's authors' project on Detectron2.
 The architecture is found from the file. A file with tensors that are missing or left over is not
 converted, and nothing is written.
 """
@@ -13,6 +15,7 @@ import argparse
 import sys
 
 from vfnet_d2.checkpoint.convert.converter import ConversionError, convert_checkpoint
+from vfnet_d2.checkpoint.convert.pairs import OURS, STYLES
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.utils.files import write_text
 
@@ -22,11 +25,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", help="checkpoint of mmdet or ours: .pth or .safetensors")
+    parser.add_argument("source", help="checkpoint: .pth, .safetensors, or Detectron2's .pkl")
     parser.add_argument("target", help="file to write: .pth or .safetensors")
-    parser.add_argument(
-        "--to", choices=["ours", "mmdet"], default="ours", help="whose names to write"
-    )
+    parser.add_argument("--to", choices=STYLES, default=OURS, help="whose names to write")
     parser.add_argument(
         "--num-classes", type=int, default=80, help="that the file must have; 80 is COCO"
     )

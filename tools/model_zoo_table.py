@@ -5,6 +5,8 @@ Every model is built and run once on an empty image of 800 x 1344 pixels, which 
 """
 
 import argparse
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +39,22 @@ class Row(NamedTuple):
     test_dev: str
     narrow: str
     fps: str
+    file: str
+
+
+class YOLOFRow(NamedTuple):
+    """A published YOLOF.
+
+    Attributes:
+        config: name in the model zoo.
+        val: box AP on COCO val2017.
+        publisher: whose figure and weights these are.
+        file: name of the checkpoint, or "" where the publisher's is not known.
+    """
+
+    config: str
+    val: str
+    publisher: str
     file: str
 
 
@@ -87,12 +105,22 @@ ROWS = (
     Row("vfnet_R2_101_DCN_MS_2x", "51.1", "51.3", "50.4", "10.3", ""),
 )
 
+_AUTHOR = "chensnathan/YOLOF"
+YOLOF_ROWS = (
+    YOLOFRow(
+        *("yolof/yolof_R_50_C5_1x", "37.5", "mmdet"),
+        "yolof_r50_c5_8x8_1x_coco_20210425_024427-8e864411.pth",
+    ),
+    YOLOFRow("yolof/yolof_R_50_DC5_1x", "39.2", _AUTHOR, ""),
+    YOLOFRow("yolof/yolof_R_101_C5_1x", "39.8", _AUTHOR, ""),
+)
 
-def count_all() -> dict[str, Counts]:
+
+def count_all(rows: Sequence[Row | YOLOFRow]) -> dict[str, Counts]:
     """Build the model of every row without weights and count; models that are alike only once."""
     known: dict[str, Counts] = {}
     counts = {}
-    for row in ROWS:
+    for row in rows:
         lazy = model_zoo.get_config(row.config, suffix=".py")
         model_config = OmegaConf.to_yaml(lazy.model)
         if model_config not in known:
@@ -122,11 +150,23 @@ def results_table(counts: dict[str, Counts]) -> str:
     return "\n".join(lines)
 
 
-def commands() -> str:
+def yolof_table(counts: dict[str, Counts]) -> str:
+    """The table of YOLOF's figures, by config."""
+    lines = ["| config | AP val | published by | parameters | GFLOPs |", "|---|---|---|---|---|"]
+    for row in YOLOF_ROWS:
+        found = counts[row.config]
+        link = f"[{os.path.basename(row.config)}](configs/{row.config}.yaml)"
+        figures = (f"{found.parameters:,}", f"{found.flops / 1e9:.1f}")
+        lines.append(f"| {' | '.join((link, row.val, row.publisher, *figures))} |")
+    return "\n".join(lines)
+
+
+def commands(rows: Sequence[Row | YOLOFRow]) -> str:
     """The conversion command of each row."""
     lines = ["```bash"]
-    for row in ROWS:
-        source, target = row.file or UNKNOWN, f"weights/{row.config}.safetensors"
+    for row in rows:
+        name = os.path.basename(row.config)
+        source, target = row.file or UNKNOWN, f"weights/{name}.safetensors"
         lines.append(f"python tools/convert_checkpoint.py {source} {target}")
     return "\n".join([*lines, "```"])
 
@@ -151,8 +191,10 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=PAGE, help="file to rewrite (%(default)s)")
     path = parser.parse_args().page
     page = path.read_text(encoding="utf-8")
-    page = replace_section(page, "results", results_table(count_all()))
-    page = replace_section(page, "commands", commands())
+    page = replace_section(page, "results", results_table(count_all(ROWS)))
+    page = replace_section(page, "commands", commands(ROWS))
+    page = replace_section(page, "yolof", yolof_table(count_all(YOLOF_ROWS)))
+    page = replace_section(page, "yolof commands", commands(YOLOF_ROWS))
     write_text(path, page)
 
 

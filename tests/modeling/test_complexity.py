@@ -6,7 +6,9 @@ from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
 from tests.helpers.small_model import small_model
+from tests.helpers.their_yolof import small_yolof
 from vfnet_d2.layers.deform.modulated_conv import ModulatedDeformConv2d
+from vfnet_d2.layers.deform.star_conv import StarConv2d
 from vfnet_d2.modeling.complexity import count_flops, count_parameters, deform_conv_flops
 
 
@@ -53,6 +55,32 @@ def test_operations_of_a_detector_by_hand() -> None:
     # nearest upsampling of P5 and P4 onto the next level
     upsampling = 32 * (8**2 + 16**2)
     assert count_flops(model, 128, 128) == convolutions + norms + stars + upsampling
+
+
+def test_operations_of_yolof_by_hand() -> None:
+    """All of encoder and head runs on one map of 4 x 4, whatever the number of anchors."""
+    model = small_yolof()
+    cells = {"stem": 64**2, "res2": 32**2, "res3": 16**2, "res4": 8**2, "res5": 4**2}
+    convolutions = norms = 0
+    for name, part in model.named_modules():
+        if isinstance(part, nn.Conv2d):
+            places = cells[name.split(".")[2]] if "bottom_up" in name else 4**2
+            convolutions += part.weight.numel() * places
+            if getattr(part, "norm", None) is not None:
+                norms += part.out_channels * places * 2  # scale and shift
+    assert count_flops(model, 128, 128) == convolutions + norms
+
+
+def test_counting_leaves_the_star_convolutions_as_they_were() -> None:
+    model = small_model()
+    stars = [part for part in model.modules() if isinstance(part, StarConv2d)]
+    stars[0].implementation = "gather"
+    before = [star.implementation for star in stars]
+    count_flops(model, 64, 64)
+    assert [star.implementation for star in stars] == before
+    with pytest.raises(RuntimeError):
+        count_flops(model, 65, 64)  # no multiple of 32: the pyramid's maps do not fit
+    assert [star.implementation for star in stars] == before
 
 
 def test_parameters_do_not_depend_on_what_is_frozen() -> None:

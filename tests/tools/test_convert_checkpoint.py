@@ -10,6 +10,8 @@ import torch
 
 from tests.helpers.checkpoints import save_mmdet, thin_state
 from tests.helpers.reference import ROOT
+from tests.helpers.shrink import NUM_CLASSES
+from tests.helpers.their_yolof import TheirYOLOF, small_yolof
 from vfnet_d2.checkpoint.files import read_file
 
 
@@ -40,6 +42,15 @@ def test_converts_back(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert start(monkeypatch, tmp_path / "ours.pth", tmp_path / "back.pth", "--to", "mmdet") == 0
     state = torch.load(tmp_path / "back.pth", weights_only=True)["state_dict"]
     assert state.keys() == thin_state("vfnet_r50_fpn").keys()
+
+
+def test_converts_to_the_names_of_yolof_s_authors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save({"model": small_yolof().state_dict()}, tmp_path / "in.pth")
+    options = ("--to", "chensnathan", "--num-classes", NUM_CLASSES)
+    assert start(monkeypatch, tmp_path / "in.pth", tmp_path / "out.pth", *options) == 0
+    TheirYOLOF().load_state_dict(read_file(tmp_path / "out.pth")["model"])
 
 
 def test_drops_the_classifier(

@@ -1,13 +1,26 @@
 """Tests of tools/model_zoo_table.py, and that MODEL_ZOO.md is current."""
 
+import json
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from detectron2.config import instantiate
-from model_zoo_table import PAGE, ROWS, Counts, commands, replace_section, results_table
+from model_zoo_table import (
+    PAGE,
+    ROWS,
+    YOLOF_ROWS,
+    Counts,
+    commands,
+    replace_section,
+    results_table,
+    yolof_table,
+)
 from torch import nn
 
+from tests.helpers.reference import DATA
 from tests.test_config_twins import RESULTS_TABLE
 from vfnet_d2 import model_zoo
 from vfnet_d2.modeling.complexity import count_parameters
@@ -54,19 +67,54 @@ def test_the_page_is_what_the_tool_writes() -> None:
         for config, cells in page_rows().items()
     }
     written = replace_section(text, "results", results_table(counts))
-    assert replace_section(written, "commands", commands()) == text
+    assert replace_section(written, "commands", commands(ROWS)) == text
+
+
+def yolof_rows() -> dict[str, list[str]]:
+    """Cells of YOLOF's table by config."""
+    rows = re.findall(
+        r"^\| \[(\w+)\]\(configs/(yolof/\1)\.yaml\) \| (.+) \|$", PAGE.read_text("utf-8"), re.M
+    )
+    return {config: cells.split(" | ") for _, config, cells in rows}
+
+
+def test_yolof_s_table_is_what_the_tool_writes() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    counts = {
+        config: Counts(int(cells[2].replace(",", "")), round(float(cells[3]) * 1e9))
+        for config, cells in yolof_rows().items()
+    }
+    assert list(counts) == [row.config for row in YOLOF_ROWS]
+    written = replace_section(text, "yolof", yolof_table(counts))
+    assert replace_section(written, "yolof commands", commands(YOLOF_ROWS)) == text
+
+
+def test_yolof_s_parameters_are_the_reference_s() -> None:
+    with np.load(DATA / "yolof_r50_c5.npz") as arrays:
+        expected = json.loads(str(arrays["meta_json"]))["n_params"]
+    assert yolof_rows()["yolof/yolof_R_50_C5_1x"][2] == f"{expected:,}"
+
+
+def test_yolof_s_figures_stand_in_its_configs() -> None:
+    for row in YOLOF_ROWS:
+        for suffix in (".yaml", ".py"):
+            head = Path(model_zoo.config_file(row.config, suffix=suffix)).read_text("utf-8")
+            assert f"published box AP {row.val} on COCO val2017" in head
+            assert row.publisher in head
 
 
 @pytest.mark.slow
 def test_parameters_on_the_page_are_current() -> None:
-    for config, cells in page_rows().items():
+    published = {config: cells[4] for config, cells in page_rows().items()}
+    published |= {config: cells[2] for config, cells in yolof_rows().items()}
+    for config, parameters in published.items():
         lazy = model_zoo.get_config(config, suffix=".py").model
         # Shapes alone are enough, and take no time.
         with torch.device("meta"):
             model = nn.ModuleDict({"backbone": instantiate(lazy.backbone)})
         lazy.head.num_classes = lazy.num_classes
         model["head"] = instantiate(lazy.head)
-        assert f"{count_parameters(model):,}" == cells[4], config
+        assert f"{count_parameters(model):,}" == parameters, config
 
 
 def test_published_figures_stand_in_the_configs_head_comments() -> None:

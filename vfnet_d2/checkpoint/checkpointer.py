@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
-from vfnet_d2.checkpoint.convert.architecture import naming, shapes_of
-from vfnet_d2.checkpoint.convert.pairs import COUNTER, MMDET
+from vfnet_d2.checkpoint.convert.architecture import foreign_project, shapes_of
+from vfnet_d2.checkpoint.convert.pairs import COUNTER
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.files import contents_of, read_file
 from vfnet_d2.checkpoint.fit import (
@@ -136,9 +136,10 @@ class CheckedCheckpointer(DetectionCheckpointer):
             return super()._load_file(filename)
         content = read_file(filename)
         state, rest = contents_of(content, filename)
-        if naming(shapes_of(state)) == MMDET:
+        project = foreign_project(shapes_of(state))
+        if project is not None:
             raise CheckpointError(
-                f"{filename} is a checkpoint of mmdet. Convert it once, then load the result: "
+                f"{filename} is a checkpoint of {project}. Convert it once, then load the result: "
                 f"tools/convert_checkpoint.py {filename} OUT.pth"
             )
         if is_imagenet(list(state)):

@@ -6,8 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from vfnet_d2.checkpoint.checkpointer import DETECTRON2_SUFFIXES
-from vfnet_d2.checkpoint.convert.architecture import architecture_of, naming, shapes_of
-from vfnet_d2.checkpoint.convert.pairs import MMDET
+from vfnet_d2.checkpoint.convert.architecture import architecture_of, foreign_project, shapes_of
 from vfnet_d2.checkpoint.convert.shipped import configs_for
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.files import contents_of, read_file
@@ -21,14 +20,15 @@ def read_metadata(weights: str | Path) -> tuple[Metadata | None, dict[str, Tenso
 
     Raises:
         FileNotFoundError: no such file.
-        CheckpointError: it cannot be read, or is of mmdet.
+        CheckpointError: it cannot be read, or has another project's names.
     """
     if str(weights).endswith(DETECTRON2_SUFFIXES):
         return None, {}
     contents = contents_of(read_file(weights), weights)
-    if naming(shapes_of(contents.state)) == MMDET:
+    project = foreign_project(shapes_of(contents.state))
+    if project is not None:
         raise CheckpointError(
-            f"{weights} is a checkpoint of mmdet. Convert it once, then use the result: "
+            f"{weights} is a checkpoint of {project}. Convert it once, then use the result: "
             f"tools/convert_checkpoint.py {weights} OUT.pth"
         )
     entry = contents.rest.get(ENTRY)

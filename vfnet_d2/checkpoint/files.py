@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.metadata import ENTRY
+from vfnet_d2.checkpoint.pickles import read_pickle
 from vfnet_d2.utils.files import write_whole
 
 SAFETENSORS = ".safetensors"
@@ -72,7 +74,8 @@ def read_file(
     """Read a file of torch or safetensors.
 
     Args:
-        path: of the file; safetensors are known by their suffix.
+        path: of the file; safetensors and Detectron2's pickles of arrays (.pkl) are known by their
+            suffix.
         skip_histories: read past the objects that mmdet's training leaves in its files.
         unsafe_pickle: let the file run code. Only for files from people you trust.
 
@@ -85,6 +88,8 @@ def read_file(
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"checkpoint {path} does not exist")
+    if str(path).endswith(".pkl"):
+        return _checked(_as_tensors(read_pickle(path)), path)
     try:
         if str(path).endswith(SAFETENSORS):
             return _read_safetensors(path)
@@ -103,6 +108,15 @@ def read_file(
             f"{path} is truncated or corrupted, or no checkpoint ({reason[0]}). Get it again and "
             "compare its size and sha256 with its source's"
         ) from error
+
+
+def _as_tensors(value: Any) -> Any:
+    """Turn the arrays of nested dicts into tensors."""
+    if isinstance(value, dict):
+        return {key: _as_tensors(inner) for key, inner in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return torch.from_numpy(np.array(value))
+    return value
 
 
 def _read_safetensors(path: str | Path) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from vfnet_d2.checkpoint.errors import CheckpointError
 
 # Entry of a .pth file's dict, and of a .safetensors file's header.
@@ -51,6 +53,11 @@ PUBLISHED_INPUT = InputConvention(
     (123.675, 116.28, 103.53),
     (58.395, 57.12, 57.375),
     "nothing in the file, so that of the published models",
+)
+
+# That of MSRA's ImageNet models, whose deviation is in their first convolution.
+MSRA_INPUT = PUBLISHED_INPUT._replace(
+    input_format="BGR", pixel_mean=(103.53, 116.28, 123.675), pixel_std=(1.0, 1.0, 1.0)
 )
 
 
@@ -138,20 +145,37 @@ class Metadata(NamedTuple):
             ) from error
 
 
-def convention_of(meta: Mapping[str, Any]) -> InputConvention:
+def convention_of(
+    meta: Mapping[str, Any],
+    state: Mapping[str, Tensor] | None = None,
+    *,
+    published: InputConvention = PUBLISHED_INPUT,
+) -> InputConvention:
     """Read the input convention off the config that mmdet writes into its checkpoints.
 
-    Without a config, or where it says several things, it is that of the published models.
+    Without a config, or where it says several things, it is that of the published models, with the
+    mean and deviation that Detectron2's models may have in their state.
 
     Args:
         meta: the checkpoint's "meta"; its config is text, under "config" (2.x) or "cfg" (3.x).
+        state: the checkpoint's tensors.
+        published: of the published models of the detector.
     """
     text = next((meta[key] for key in ("config", "cfg") if isinstance(meta.get(key), str)), "")
     order = set(re.findall(r"\b(?:bgr_)?to_rgb\s*=\s*(True|False)", text))
     mean, std = (_only_triple(text, word) for word in ("mean", "std"))
     if len(order) != 1 or mean is None or std is None:
-        return PUBLISHED_INPUT
+        return _buffered(state or {}, published)
     return InputConvention("RGB" if order == {"True"} else "BGR", mean, std, "the file's config")
+
+
+def _buffered(state: Mapping[str, Tensor], published: InputConvention) -> InputConvention:
+    buffers = [state.get(name) for name in ("pixel_mean", "pixel_std")]
+    mean, std = (() if x is None else tuple(x.flatten().tolist()) for x in buffers)
+    if len(mean) != 3 or len(std) != 3:
+        return published
+    found = published._replace(pixel_mean=mean, pixel_std=std, told_by="the file's pixel_mean")
+    return found if found.differs(published) else published
 
 
 def _only_triple(text: str, word: str) -> tuple[float, ...] | None:

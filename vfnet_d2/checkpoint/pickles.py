@@ -1,6 +1,7 @@
 """Detectron2's own files: pickles of arrays, which may hold nothing that runs."""
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 from vfnet_d2.checkpoint.errors import CheckpointError
@@ -34,7 +35,12 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def check_pickle(path: str) -> None:
-    """Make sure that a pickle can be read without running anything.
+    """Make sure that a pickle can be read without running anything; see :func:`read_pickle`."""
+    read_pickle(path)
+
+
+def read_pickle(path: str | Path) -> Any:
+    """Read a pickle of arrays and plain values without running anything.
 
     Args:
         path: of the file; Detectron2's are of ``pickle``, with Python 2's strings in old ones.
@@ -44,7 +50,7 @@ def check_pickle(path: str) -> None:
     """
     try:
         with open(path, "rb") as file:
-            _ArraysOnly(file, encoding="latin1").load()
+            return _ArraysOnly(file, encoding="latin1").load()
     except CheckpointError as error:
         raise CheckpointError(
             f"{path} cannot be read without {error}, which may run any code. Detectron2's own "

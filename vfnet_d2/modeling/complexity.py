@@ -1,5 +1,6 @@
 """Parameters and operations of a detector."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
@@ -35,20 +36,30 @@ def count_flops(model: Any, height: int, width: int) -> int:
     The network is run once on an empty image.
 
     Args:
-        model: a detector on the CPU; it is put into evaluation mode, and its star convolutions are
-            set to the implementation that is one operation.
+        model: a detector on the CPU; it is put into evaluation mode. While it is counted, its star
+            convolutions are of the implementation that is one operation.
         height: of the padded image, a multiple of 32.
         width: likewise.
     """
     model.eval()
-    for module in model.modules():
-        if isinstance(module, StarConv2d):
-            module.implementation = "torchvision"
     analysis = FlopCountAnalysis(_Network(model), torch.zeros(1, 3, height, width))
     analysis.set_op_handle("torchvision::deform_conv2d", deform_conv_flops)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    with torch.no_grad():
+    with torch.no_grad(), _stars_as_one_operation(model):
         return int(analysis.total())
+
+
+@contextlib.contextmanager
+def _stars_as_one_operation(model: nn.Module) -> Iterator[None]:
+    stars = [module for module in model.modules() if isinstance(module, StarConv2d)]
+    before = [star.implementation for star in stars]
+    try:
+        for star in stars:
+            star.implementation = "torchvision"
+        yield
+    finally:
+        for star, implementation in zip(stars, before, strict=True):
+            star.implementation = implementation
 
 
 class _Network(nn.Module):

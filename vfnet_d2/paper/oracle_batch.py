@@ -59,18 +59,23 @@ def find_foreground(
 ) -> Foreground:
     """Run the detector's own matcher and say what its head should have predicted.
 
+    An anchor that answers for several objects counts once, for the one that its class is learnt
+    from.
+
     A box that the coder cannot express it gives as nearly as it can: distances from the point are
     never negative, so that a point outside the box gets the smallest box that holds both.
     """
     anchors = model.anchor_generator(outputs.logits)
-    matches, _ = match_stage(
+    assignment = model.assign(anchors, targets, outputs.boxes)[-1]
+    pairs, _ = match_stage(
         Boxes.cat(anchors).tensor,
         outputs.boxes[-1],
-        model.assign(anchors, targets, outputs.boxes)[-1],
+        assignment,
         targets,
         coder=model.box_coder,
         loss=model.box_loss,
     )
+    matches = pairs.at(model.classifying(assignment))
     return Foreground(
         matches,
         model.box_coder.get_deltas(matches.anchor_boxes, matches.gt_boxes),

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from vfnet_d2.checkpoint.convert import chensnathan
 from vfnet_d2.checkpoint.convert.backbones import Backbone, Shapes, read_backbone, rows
 from vfnet_d2.checkpoint.convert.mmdet_keys import (
     BACKBONE,
@@ -14,8 +15,15 @@ from vfnet_d2.checkpoint.convert.mmdet_keys import (
     DetectorKeys,
     detector_pairs,
 )
-from vfnet_d2.checkpoint.convert.pairs import MMDET, OURS, Pair
+from vfnet_d2.checkpoint.convert.pairs import CHENSNATHAN, MMDET, OURS, Pair
 from vfnet_d2.checkpoint.errors import CheckpointError
+
+# Where the stages of the backbone are, the number of the first, and where the head is.
+_PLACES = {
+    OURS: ("backbone.bottom_up.res", 2, "head."),
+    MMDET: ("backbone.layer", 1, "bbox_head."),
+    CHENSNATHAN: ("backbone.res", 2, "decoder."),
+}
 
 
 class Architecture(NamedTuple):
@@ -50,6 +58,18 @@ class Architecture(NamedTuple):
         """Every tensor under mmdet's name and ours."""
         return detector_pairs(self.detector, self.backbone, deformable_head=self.deformable_head)
 
+    def pairs_with(self, style: str) -> list[Pair]:
+        """Every tensor under another project's name and ours.
+
+        Raises:
+            CheckpointError: that project does not have this detector.
+        """
+        if style != CHENSNATHAN:
+            return self.pairs
+        if self.detector != chensnathan.DETECTOR:
+            raise CheckpointError(f"{CHENSNATHAN} has {chensnathan.DETECTOR} alone")
+        return chensnathan.yolof_pairs(self.backbone)
+
 
 def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a state dict's tensors."""
@@ -57,16 +77,23 @@ def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def naming(shapes: Shapes) -> str | None:
-    """Return whose names these are, "ours" or "mmdet"; None for neither."""
+    """Return whose names these are, "ours", "mmdet" or "chensnathan"; None for none of them."""
     if any(name.startswith(BACKBONE["ours"]) for name in shapes):
         return OURS
+    if chensnathan.MARKER in shapes:
+        return CHENSNATHAN
     if any(name.startswith(("bbox_head.", "roi_head.", "rpn_head.")) for name in shapes):
         return MMDET
     return None
 
 
+def foreign_project(shapes: Shapes) -> str | None:
+    """Return the project whose names these are, for messages; None for ours and unknown ones."""
+    return {MMDET: "mmdet", CHENSNATHAN: "github.com/chensnathan/YOLOF"}.get(naming(shapes) or "")
+
+
 def architecture_of(shapes: Shapes) -> Architecture:
-    """Find out the detector from the names and shapes of its tensors, in either naming.
+    """Find out the detector from the names and shapes of its tensors, in any naming.
 
     Raises:
         CheckpointError: another detector, or a backbone that is not supported.
@@ -74,18 +101,27 @@ def architecture_of(shapes: Shapes) -> Architecture:
     style = naming(shapes)
     if style is None:
         raise CheckpointError(f"it holds no detector; its names begin with {list(shapes)[:3]}")
-    theirs = style == MMDET
-    keys = _detector(shapes, theirs=theirs)
-    if theirs:
-        backbone = read_backbone(shapes, stage="backbone.layer", first=1)
-    else:
-        backbone = read_backbone(shapes, stage="backbone.bottom_up.res", first=2)
-    head = "bbox_head." if theirs else "head."
+    keys = _detector(shapes, style)
+    stage, first, head = _PLACES[style]
+    backbone = read_backbone(shapes, stage=stage, first=first)
     deformable = any(n.startswith(head) and n.endswith("conv_offset.weight") for n in shapes)
-    classifier = f"{keys.classifier if theirs else keys.our_classifier}.weight"
-    anchors = keys.anchors or rows(shapes, keys.marker if theirs else keys.our_marker)
-    outputs = rows(shapes, classifier) // anchors if classifier in shapes else None
+    classifier = f"{classifier_of(keys, style)}.weight"
+    anchors = keys.anchors or rows(shapes, _marker(keys, style))
+    outputs = rows(shapes, classifier) // max(anchors, 1) if classifier in shapes else None
     return Architecture(keys.name, backbone, deformable, outputs, anchors)
+
+
+def classifier_of(keys: DetectorKeys, style: str) -> str:
+    """Return the layer that predicts the classes, in a style's names."""
+    if style == CHENSNATHAN:
+        return chensnathan.CLASSIFIER
+    return keys.our_classifier if style == OURS else keys.classifier
+
+
+def _marker(keys: DetectorKeys, style: str) -> str:
+    if style == CHENSNATHAN:
+        return chensnathan.MARKER
+    return keys.our_marker if style == OURS else keys.marker
 
 
 def model_name(shapes: Shapes, detector: str) -> str:
@@ -103,16 +139,15 @@ def model_name(shapes: Shapes, detector: str) -> str:
     return LOOKALIKES.get(detector, prefix) + found.name.removeprefix(prefix)
 
 
-def _detector(shapes: Shapes, *, theirs: bool) -> DetectorKeys:
+def _detector(shapes: Shapes, style: str) -> DetectorKeys:
+    if style == CHENSNATHAN:
+        return DETECTORS[chensnathan.DETECTOR]
     for keys in DETECTORS.values():
-        marker = keys.marker if theirs else keys.our_marker
-        if marker in shapes and (theirs or keys.our_rows in (None, rows(shapes, marker))):
+        marker = _marker(keys, style)
+        if marker in shapes and (style != OURS or keys.our_rows in (None, rows(shapes, marker))):
             return keys
     foreign = next((name for marker, name in FOREIGN.items() if marker in shapes), None)
-    known = ", ".join(
-        f"{keys.name} (has {keys.marker if theirs else keys.our_marker})"
-        for keys in DETECTORS.values()
-    )
+    known = ", ".join(f"{keys.name} (has {_marker(keys, style)})" for keys in DETECTORS.values())
     raise CheckpointError(
         f"it is a checkpoint of {foreign or 'another detector'}; supported: {known}"
     )

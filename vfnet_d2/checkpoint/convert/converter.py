@@ -4,17 +4,19 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from vfnet_d2.checkpoint.convert.architecture import (
     Architecture,
     architecture_of,
+    classifier_of,
     naming,
     shapes_of,
 )
+from vfnet_d2.checkpoint.convert.chensnathan import fold_biases
+from vfnet_d2.checkpoint.convert.foreign_files import write_foreign
 from vfnet_d2.checkpoint.convert.mmdet_keys import DETECTORS, LOOKALIKES
-from vfnet_d2.checkpoint.convert.pairs import MMDET, OURS
+from vfnet_d2.checkpoint.convert.pairs import CHENSNATHAN, OURS, Pair
 from vfnet_d2.checkpoint.convert.rename import KeyReport, convert_state, relevant, without_layer
 from vfnet_d2.checkpoint.convert.shipped import configs_for
 from vfnet_d2.checkpoint.errors import CheckpointError
@@ -33,7 +35,6 @@ from vfnet_d2.checkpoint.metadata import (
     class_names_of,
     convention_of,
 )
-from vfnet_d2.utils.files import write_whole
 
 NO_WEIGHTS = "entries of the file without weights"
 
@@ -53,7 +54,7 @@ class Conversion(NamedTuple):
         architecture: of the file.
         metadata: written into the target.
         report: of every name.
-        source_style: "mmdet" or "ours".
+        source_style: "ours", "mmdet" or "chensnathan".
     """
 
     architecture: Architecture
@@ -100,10 +101,10 @@ def convert_checkpoint(
     """Convert a file, whole or not at all.
 
     Args:
-        source: checkpoint of mmdet, of the authors' repository or of this project.
-        target: file to write: ``.pth`` or ``.safetensors``, with mmdet's names ``.pth`` alone.
-        to: whose names to write, "ours" or "mmdet". From ours to ours changes the container, or
-            drops the classifier.
+        source: checkpoint of mmdet, of the authors' repositories or of this project.
+        target: file to write: ``.pth`` or ``.safetensors``, with others' names ``.pth`` alone.
+        to: whose names to write, "ours", "mmdet" or "chensnathan". From ours to ours changes the
+            container, or drops the classifier.
         num_classes: that the file must have, unless its classifier is dropped.
         drop_classifier: leave out the layer whose shape depends on the classes.
         unsafe_pickle: see :func:`~vfnet_d2.checkpoint.files.read_file`.
@@ -115,8 +116,8 @@ def convert_checkpoint(
         ConversionError: a tensor is missing or left over.
     """
     check_suffix(target)
-    if to == MMDET and str(target).endswith(SAFETENSORS):
-        raise CheckpointError(f"cannot write {target}: mmdet reads .pth files")
+    if to != OURS and str(target).endswith(SAFETENSORS):
+        raise CheckpointError(f"cannot write {target}: {to} reads .pth files")
     if os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
         raise CheckpointError(f"{target} is the source itself; choose another name")
     content = read_file(source, skip_histories=True, unsafe_pickle=unsafe_pickle)
@@ -128,31 +129,61 @@ def convert_checkpoint(
         raise CheckpointError(f"{source} cannot be converted: {error}") from error
     ignored += [(key, NO_WEIGHTS) for key in contents.rest if key not in ("meta", ENTRY)]
     style = naming(shapes_of(state)) or OURS
-    if style == to == MMDET:
-        raise CheckpointError(f"{source} has mmdet's names already")
+    _check_direction(source, style, to)
     if not drop_classifier:
         _check_classes(source, architecture, num_classes)
     metadata = _metadata(source, contents, architecture, dropped=drop_classifier)
-    if to == MMDET and metadata.detector in LOOKALIKES:
+    if to != OURS and metadata.detector in LOOKALIKES:
         raise CheckpointError(
-            f"{source} is of {metadata.detector}, which mmdet does not have; it would take the "
+            f"{source} is of {metadata.detector}, which {to} does not have; it would take the "
             f"tensors for {architecture.detector}'s and decode the boxes wrongly"
         )
-    pairs = architecture.pairs
+    pairs = _pairs(source, architecture, style if style != OURS else to)
     if metadata.classifier_dropped:
         keys = DETECTORS[architecture.detector]
-        layer = keys.our_classifier if style == OURS else keys.classifier
-        state, dropped = without_layer(state, layer)
+        state, dropped = without_layer(state, classifier_of(keys, style))
         ignored += dropped
         pairs = [pair for pair in pairs if not pair.ours.startswith(f"{keys.our_classifier}.")]
-    converted, report = convert_state(state, pairs, source=style, target=to, ignored=ignored)
+    converted, report = _convert(state, pairs, style, to, ignored)
     _check_complete(source, architecture, report)
     _check_finite(source, state)
     if to == OURS:
         write_checkpoint(target, converted, metadata.as_dict())
     else:
-        _write_mmdet(target, converted, metadata)
+        write_foreign(target, converted, metadata, style=to)
     return Conversion(architecture, metadata, report, style)
+
+
+def _check_direction(source: str | Path, style: str, to: str) -> None:
+    if style == to != OURS:
+        raise CheckpointError(f"{source} has {to}'s names already")
+    if OURS not in (style, to):
+        raise CheckpointError(f"{source} has {style}'s names: convert it into ours first")
+
+
+def _pairs(source: str | Path, architecture: Architecture, style: str) -> list[Pair]:
+    try:
+        return architecture.pairs_with(style)
+    except CheckpointError as error:
+        raise CheckpointError(f"{source} is of {architecture.name}: {error}") from error
+
+
+def _convert(
+    state: dict[str, Tensor],
+    pairs: list[Pair],
+    style: str,
+    to: str,
+    ignored: list[tuple[str, str]],
+) -> tuple[dict[str, Tensor], KeyReport]:
+    """Rename all tensors, and fold what only others have into what we have too."""
+    if style != CHENSNATHAN:
+        return convert_state(state, pairs, source=style, target=to, ignored=ignored)
+    folding = fold_biases(state)
+    ignored = [*ignored, *folding.ignored]
+    converted, report = convert_state(
+        folding.state, pairs, source=style, target=to, ignored=ignored
+    )
+    return converted, report._replace(missing=[*report.missing, *folding.missing])
 
 
 def _check_classes(source: str | Path, architecture: Architecture, expected: int) -> None:
@@ -184,7 +215,7 @@ def _metadata(
         class_names=class_names_of(meta, architecture.num_classes),
         source_file=os.path.basename(source),
         source_sha256=sha256_of(source),
-        input_convention=convention_of(meta),
+        input_convention=convention_of(meta, contents.state, published=keys.published_input),
         classifiers={keys.our_classifier: architecture.anchors},
     )
 
@@ -205,13 +236,3 @@ def _check_finite(source: str | Path, state: dict[str, Tensor]) -> None:
             f"{source} holds NaN or infinite values, so it is damaged or its training diverged: "
             f"{len(wrong)} tensors, first {wrong[0]}"
         )
-
-
-def _write_mmdet(target: str | Path, state: dict[str, Tensor], metadata: Metadata) -> None:
-    """Write mmdet's layout; both generations find their class names."""
-    meta: dict[str, object] = {ENTRY: metadata.as_dict()}
-    if metadata.class_names:
-        meta["CLASSES"] = tuple(metadata.class_names)
-        meta["dataset_meta"] = {"classes": tuple(metadata.class_names)}
-    state = {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
-    write_whole(target, lambda path: torch.save({"meta": meta, "state_dict": state}, path))

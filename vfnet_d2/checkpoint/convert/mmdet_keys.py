@@ -27,6 +27,7 @@ from vfnet_d2.checkpoint.convert.mmdet_vfnet import head_pairs as vfnet_head
 from vfnet_d2.checkpoint.convert.mmdet_yolof import head_pairs as yolof_head
 from vfnet_d2.checkpoint.convert.mmdet_yolof import neck_pairs as yolof_neck
 from vfnet_d2.checkpoint.convert.pairs import Pair, below, conv
+from vfnet_d2.checkpoint.metadata import MSRA_INPUT, PUBLISHED_INPUT, InputConvention
 
 
 def fpn_pairs() -> list[Pair]:
@@ -56,6 +57,7 @@ class DetectorKeys(NamedTuple):
         our_rows: rows of our marker's tensor, where other detectors have the name too.
         neck: all pairs of the neck.
         suffixes: what the names of configs go on with, by number of anchors.
+        published_input: how images are prepared for the published models.
     """
 
     name: str
@@ -69,6 +71,7 @@ class DetectorKeys(NamedTuple):
     our_rows: int | None = None
     neck: Callable[[], list[Pair]] = fpn_pairs
     suffixes: Mapping[int, str] = {}
+    published_input: InputConvention = PUBLISHED_INPUT
 
 
 DETECTORS = {
@@ -135,6 +138,7 @@ DETECTORS = {
         head=yolof_head,
         neck=yolof_neck,
         suffixes={5: "_C5", 6: "_DC5"},
+        published_input=MSRA_INPUT,
     ),
 }
 

@@ -14,6 +14,8 @@ Transform = Callable[[Tensor], Tensor]
 # Whose names a state dict has.
 OURS = "ours"
 MMDET = "mmdet"
+CHENSNATHAN = "chensnathan"  # github.com/chensnathan/YOLOF
+STYLES = (OURS, MMDET, CHENSNATHAN)
 
 COUNTER = "num_batches_tracked"
 

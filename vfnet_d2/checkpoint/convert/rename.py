@@ -97,7 +97,7 @@ def convert_state(
     Args:
         state: tensors by the source's names.
         pairs: of the architecture.
-        source: whose names ``state`` has, "ours" or "mmdet".
+        source: whose names ``state`` has, "ours", "mmdet" or "chensnathan".
         target: whose names to give.
         ignored: (name, reason) of what was set aside before, for the report.
 
