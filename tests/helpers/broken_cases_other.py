@@ -82,7 +82,17 @@ VOC_CASES = {
         **{"classes.txt": "cat\n"},
     ),
     "voc_path_leaves_root": voc(
-        voc_xml("../../../b.png", CAT), ("path-leaves-root", "b.xml, filename", "'../../../b.png'")
+        voc_xml("../../../c.png", CAT),
+        ("path-leaves-root", "c.xml, filename", "'../../../c.png'"),
+        **{
+            "Annotations/b.xml": voc_xml("b.png", CAT),
+            "Annotations/c.xml": voc_xml("../../../c.png", CAT),
+        },
+    ),
+    "voc_image_without_xml": voc(
+        voc_xml("b.png", CAT),
+        ("left-out-file", "JPEGImages: c.png: no XML file belongs to it"),
+        **{"JPEGImages/c.png": encoded(90)},
     ),
     "voc_missing_image": voc(
         voc_xml("c.png", CAT),
@@ -177,6 +187,13 @@ YOLO_CASES = {
     ),
     "yolo_labels_not_utf8": yolo(
         b"0 0.5 0.5 0.2 0.2\n\xff\xfe\n", ("unreadable-annotations", "labels/b.txt", "not UTF-8")
+    ),
+    "yolo_heic": Case(
+        {"images/c.HEIC": "ftypheic", "labels/c.txt": GOOD, **yolo(GOOD).files},
+        (
+            ("left-out-file", "images: c.HEIC: not read as an image"),
+            ("missing-image", "labels/c.txt", "there is no image", "but c.HEIC, which is no kind"),
+        ),
     ),
     "yolo_labels_without_image": Case(
         {"labels/c.txt": GOOD, **yolo(GOOD).files},
@@ -276,6 +293,14 @@ def jsonl_label(label: Any, *finding: str) -> Case:
 
 
 JSONL_CASES = {
+    "jsonl_moved": jsonl(
+        {"image_url": "C:\\Users\\me\\set\\images\\b.png", "label": [LABEL]},
+        ("moved-path", "train.jsonl, line 2", "images/b.png"),
+    ),
+    "jsonl_other_spelling": jsonl(
+        {"image_url": "images/B.PNG", "label": [LABEL]},
+        ("other-spelling", "train.jsonl, line 2", "'images/B.PNG' is read as", "images/b.png"),
+    ),
     "jsonl_cut_off": jsonl(
         '{"image_url": "images/b.png", "label": [', ("unreadable-annotations", "line 2", "not JSON")
     ),

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vfnet_d2.check.fix import Change, write_fixed
+from vfnet_d2.check.run import Report, check_dataset
+from vfnet_d2.check.summary import summarise, summary_text
+from vfnet_d2.check.text import findings_json, findings_text, verdict
 from vfnet_d2.cli.dataset_options import add_dataset_options
-from vfnet_d2.data.check.fix import Change, write_fixed
-from vfnet_d2.data.check.run import Report, check_dataset
-from vfnet_d2.data.check.summary import summarise, summary_text
-from vfnet_d2.data.check.text import findings_json, findings_text, verdict
 from vfnet_d2.data.formats.opening import open_dataset, open_splits
 from vfnet_d2.data.formats.reader import FormatError, Reader
 from vfnet_d2.utils.files import write_text

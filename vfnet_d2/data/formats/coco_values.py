@@ -3,10 +3,12 @@
 What cannot be converted stays as it is, for the reader to refuse.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vfnet_d2.data.formats.files import shorten
+from vfnet_d2.data.formats.paths import Resolver
 from vfnet_d2.data.formats.records import BoxCorners
 from vfnet_d2.data.formats.values import (
     Notes,
@@ -17,6 +19,7 @@ from vfnet_d2.data.formats.values import (
     points_of,
 )
 
+_PROBED = 20  # images looked for when the folder of images is not given
 _IDS = {"images": ("id",), "annotations": ("id", "image_id", "category_id"), "categories": ("id",)}
 _WORDS = {"images": "image", "annotations": "annotation", "categories": "category"}
 
@@ -90,6 +93,27 @@ def _note(notes: Notes, file: Path, key: str, value: Any, found: Any, where: str
     elif isinstance(value, float) and not isinstance(found, float):
         what = f"{key} is a fraction, such as {value}: read as {found}"
         notes.add("converted-value", file, what, where, kind=f"{key} fraction")
+
+
+def find_root(file: Path, folder: Path, names: Sequence[str]) -> Path:
+    """The first usual folder in which one of the first images exists.
+
+    Args:
+        file: the COCO JSON.
+        folder: of the dataset.
+        names: of the images.
+    """
+    own = file.parent
+    stem = file.stem.removeprefix("instances_")
+    homes = [own, own / "images", own.parent / stem, own.parent / "images" / stem]
+    homes += [own.parent / "images", own.parent]
+    inside = [home for home in homes if home.is_relative_to(folder)]
+    for how, places in (("as named", homes), ("spelling", homes), ("end", inside)):
+        for home in places:
+            resolver = Resolver([home])
+            if any(resolver.find(name, [home]).how == how for name in names[:_PROBED]):
+                return home
+    return own / "images" if (own / "images").is_dir() else own
 
 
 def is_id(value: object) -> bool:

@@ -10,13 +10,13 @@ import yaml
 
 from vfnet_d2.data.formats.files import (
     UnreadableFileError,
-    below,
     files_in,
     leaves_root,
     read_text,
     shorten,
 )
 from vfnet_d2.data.formats.findings import Finding
+from vfnet_d2.data.formats.paths import Resolver
 from vfnet_d2.data.formats.values import as_name, as_size
 
 SPLIT_KEYS = ("train", "val", "valid", "test")
@@ -103,9 +103,9 @@ class YoloYaml:
         base = self._root if self._root is not None else self.path.parent
         wanted = None if isinstance(self._content, Finding) else self._content.get("path")
         if isinstance(wanted, str):
-            inside = below(base, os.path.relpath(self.path.parent / wanted, base))
-            if inside is not None and os.path.isdir(inside):
-                return inside
+            found = Resolver([base]).find(wanted, [self.path.parent], exists=os.path.isdir)
+            if found.path is not None and found.how in ("as named", "spelling"):
+                return found.path
         return base
 
     def places(self, key: str) -> Iterator[Path | Finding]:
@@ -115,22 +115,39 @@ class YoloYaml:
         value = self._content.get(key)
         items = value if isinstance(value, list) else [value]
         for item in items:
-            yield self._place(item, key)
+            yield from self._place(item, key)
 
-    def _place(self, item: Any, key: str) -> Path | Finding:
+    def _place(self, item: Any, key: str) -> Iterator[Path | Finding]:
         if not isinstance(item, str) or not item.strip():
             cause = f"expected a folder of images or a text file, got {shorten(item)}"
-            return Finding("malformed-annotations", str(self.path), key, cause)
-        name = item.strip().replace("\\", "/")
-        path = below(self.folder, name)
+            yield Finding("malformed-annotations", str(self.path), key, cause)
+            return
+        path, how = self._resolver.find(item, self._homes, exists=os.path.exists)
         if path is None:
-            # Some exporters write ../train/images for a folder that stands beside the file.
-            path = below(self.folder, name.lstrip("./"))
-            if path is None or not os.path.exists(path) or not name.startswith("../"):
-                return leaves_root(item, self.folder, self.path, key)
-        if not os.path.exists(path):
-            return Finding("no-images", str(self.path), key, f"{path} does not exist")
-        return path
+            yield leaves_root(item, self.folder, self.path, key)
+            return
+        if how == "missing":
+            yield Finding("no-images", str(self.path), key, f"{path} does not exist")
+            return
+        # Some exporters write ../train/images for a folder that stands beside the file.
+        beside = item.strip().replace("\\", "/").lstrip("./")
+        if how == "spelling" or (how == "end" and not path.as_posix().endswith(beside)):
+            code = "moved-path" if how == "end" else "other-spelling"
+            yield Finding(code, str(self.path), key, f"{shorten(item)} is read as {path}")
+        yield path
+
+    @property
+    def trusted(self) -> tuple[Path, ...]:
+        """Folders below which images must lie."""
+        return (self.folder,) if self._root is not None else (self.folder, self.path.parent)
+
+    @cached_property
+    def _resolver(self) -> Resolver:
+        return Resolver(self.trusted)
+
+    @property
+    def _homes(self) -> tuple[Path, ...]:
+        return (self.folder, self.path.parent)
 
     @cached_property
     def _content(self) -> dict[str, Any] | Finding:

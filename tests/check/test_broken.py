@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.helpers.reference import DATA
-from vfnet_d2.data.check.fix import write_fixed
-from vfnet_d2.data.check.run import check_dataset
+from vfnet_d2.check.fix import write_fixed
+from vfnet_d2.check.run import check_dataset
 from vfnet_d2.data.formats.findings import CODES
 from vfnet_d2.data.formats.opening import open_dataset, open_splits
 from vfnet_d2.data.formats.reader import FormatError

@@ -1,10 +1,10 @@
-"""Tests of vfnet_d2.data.check.summary."""
+"""Tests of vfnet_d2.check.summary."""
 
 from pathlib import Path
 
 from tests.helpers.small_datasets import CLASSES, record
-from vfnet_d2.data.check.across import Split
-from vfnet_d2.data.check.summary import summarise, summary_text
+from vfnet_d2.check.across import Split
+from vfnet_d2.check.summary import summarise, summary_text
 from vfnet_d2.data.formats.coco import CocoReader
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from vfnet_d2.data.check.across import Split
-from vfnet_d2.data.check.text import plural
+from vfnet_d2.check.across import Split
+from vfnet_d2.check.text import plural
 from vfnet_d2.data.formats.records import Annotation
 
 # COCO's ranges of area, in square pixels.

@@ -1,4 +1,4 @@
-"""Tests of vfnet_d2.data.check.fix."""
+"""Tests of vfnet_d2.check.fix."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.helpers.small_datasets import boxes_of, read, save_image, write_files
-from vfnet_d2.data.check.fix import Change, write_fixed
-from vfnet_d2.data.check.run import check_dataset
+from vfnet_d2.check.fix import Change, write_fixed
+from vfnet_d2.check.run import check_dataset
 from vfnet_d2.data.formats.opening import open_dataset, open_splits
 
 

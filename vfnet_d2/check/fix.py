@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
-from vfnet_d2.data.check.across import Split
-from vfnet_d2.data.check.boxes import box_findings, clip_box
-from vfnet_d2.data.check.images import ImageFacts
+from vfnet_d2.check.across import Split
+from vfnet_d2.check.boxes import box_findings, clip_box
+from vfnet_d2.check.images import ImageFacts
 from vfnet_d2.data.formats.records import Annotation, BoxCorners, ImageRecord
 from vfnet_d2.data.formats.write import image_names, write_coco_json
 from vfnet_d2.utils.files import new_folder, write_text
