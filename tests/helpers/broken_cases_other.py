@@ -206,7 +206,7 @@ YOLO_CASES = {
     ),
     "yolo_names_with_a_gap": yolo(
         GOOD,
-        ("malformed-annotations", "data.yaml, names", "indices 0 to 1, got [0, 2]"),
+        ("malformed-annotations", "data.yaml, names", "indices 0 to 1, got ['0', '2']"),
         *NAMELESS,
         yaml="train: images\nnames: {0: cat, 2: dog}\n",
     ),
@@ -231,7 +231,7 @@ YOLO_CASES = {
     ),
     "yolo_yaml_bomb": yolo(
         GOOD,
-        ("malformed-annotations", "data.yaml, names", "names must be a list"),
+        ("malformed-annotations", "data.yaml, names", "name 0 must be text, put in quotes"),
         ("moved-dataset", "data.yaml, path", "path must be a folder"),
         *NAMELESS,
         yaml=YAML_BOMB,

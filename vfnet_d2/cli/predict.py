@@ -90,10 +90,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Predict, and say what was written and skipped; 1 if something was skipped."""
     from vfnet_d2.inference.pictures import PictureWriter
     from vfnet_d2.inference.run import run_prediction
-    from vfnet_d2.inference.sources import find_sources
+    from vfnet_d2.inference.sources import find_sources, left_out_of
     from vfnet_d2.inference.writers import WRITERS, OutputNames
 
     sources = find_sources(arguments.inputs)
+    for sentence in left_out_of(arguments.inputs):
+        print(sentence, file=sys.stderr)
     try:
         predictor = _predictor(arguments)
     except ValueError as error:  # weights, config and options that do not fit together

@@ -145,7 +145,9 @@ def left_out(names: Iterable[str]) -> list[str]:
     """Names of files among images that are none, and no annotations either: they are said."""
     passed = (*IMAGE_SUFFIXES, *_BESIDE_IMAGES)
     return [
-        name for name in names if not name.startswith(".") and not name.lower().endswith(passed)
+        name
+        for name in names
+        if not os.path.basename(name).startswith(".") and not name.lower().endswith(passed)
     ]
 
 
