@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from detectron2.config import CfgNode, LazyConfig
+from detectron2.utils.file_io import PathManager
 from detectron2.utils.registry import locate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -29,6 +30,8 @@ def merge_config(cfg: CfgNode, path: str, pairs: Sequence[str]) -> None:
         UserError: a key is unknown, which names the nearest; or a value does not fit.
     """
     known = [key for key, _ in _flat(cfg)]
+    if path and not PathManager.isfile(path):
+        raise UserError(f"config {path} does not exist: name a .yaml or .py file")
     if path:
         try:
             merge_yaml_file(cfg, path)

@@ -1,5 +1,6 @@
 """Reading registered datasets with checks: missing files and boxes that must not reach the loss."""
 
+import difflib
 import logging
 import math
 import os
@@ -35,6 +36,7 @@ def load_dataset(names: str | Sequence[str], *, filter_empty: bool) -> list[Data
     """
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
+        _check_registered(name)
         check_dataset_files(name)
     # Empty images are dropped after the boxes are checked: taking a box out can empty an image.
     dicts = get_detection_dataset_dicts(names, filter_empty=False)
@@ -42,6 +44,16 @@ def load_dataset(names: str | Sequence[str], *, filter_empty: bool) -> list[Data
     fill_in_crowds(dicts)
     remove_bad_boxes(dicts)
     return [d for d in dicts if _has_objects(d)] if filter_empty else dicts
+
+
+def _check_registered(name: str) -> None:
+    if name not in DatasetCatalog:
+        near = difflib.get_close_matches(name, DatasetCatalog.list(), n=1)
+        hint = f" (the nearest is {near[0]!r})" if near else ""
+        raise UserError(
+            f"dataset {name!r} is not registered{hint}: register it before training, with "
+            "vfnet_d2's register_dataset or Detectron2's register_coco_instances"
+        )
 
 
 def check_dataset_files(name: str) -> None:
