@@ -84,6 +84,7 @@ VOC_CASES = {
     "voc_path_leaves_root": voc(
         voc_xml("../../../c.png", CAT),
         ("path-leaves-root", "c.xml, filename", "'../../../c.png'"),
+        ("object-without-image", "c.xml, object 1", "it is left out"),
         **{
             "Annotations/b.xml": voc_xml("b.png", CAT),
             "Annotations/c.xml": voc_xml("../../../c.png", CAT),
@@ -110,6 +111,7 @@ VOC_CASES = {
     "voc_filename_of_another": voc(
         voc_xml("b.png", CAT),
         ("ambiguous-image", "c.xml, filename", "no image is called c", "is that of", "a.xml"),
+        ("object-without-image", "c.xml, object 1", "it is left out"),
         **{"Annotations/c.xml": voc_xml("a.png", CAT)},
     ),
     "voc_difficult_of_text": voc_object(
@@ -317,7 +319,9 @@ JSONL_CASES = {
         ("missing-image", "fridge/c.png", "line 2"),
     ),
     "jsonl_path_leaves_root": jsonl(
-        {**FIRST, "image_url": "../../b.png"}, ("path-leaves-root", "line 2", "'../../b.png'")
+        {**FIRST, "image_url": "../../b.png"},
+        ("path-leaves-root", "line 2", "'../../b.png'"),
+        ("object-without-image", "line 2, object 1", "it is left out"),
     ),
     "jsonl_wrong_size": jsonl(
         {**FIRST, "image_url": "images/b.png", "image_details": {"width": "32px", "height": 24}},

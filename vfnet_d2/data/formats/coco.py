@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vfnet_d2.data.formats.coco_values import (
+    category_findings,
     corners,
     find_root,
     has_id,
@@ -115,7 +116,7 @@ class CocoReader(Reader):
             yield self._content
             return
         yield from self._converted.findings()
-        yield from self._category_findings()
+        yield from category_findings(self._entries("categories"), self.path)
         images: dict[Id, dict[str, Any]] = {}
         paths: dict[Id, Path] = {}
         homes = (self.root, self.path.parent)
@@ -142,24 +143,11 @@ class CocoReader(Reader):
         anew = any(isinstance(image_id, str) for image_id in images)
         for number, (image_id, entry) in enumerate(images.items(), start=1):
             new_id = number if anew else int(image_id)
-            yield self._image(entry, paths[image_id], by_image[image_id], new_id)
-
-    def _category_findings(self) -> Iterator[Finding]:
-        file = str(self.path)
-        seen: set[Id] = set()
-        for number, entry in enumerate(self._entries("categories"), start=1):
-            where = f"category number {number}"
-            if not is_category(entry):
-                cause = f"expected a whole number id and a name, got {shorten(entry)}"
-                yield Finding("malformed-annotations", file, where, cause)
-            elif entry["id"] in seen:
-                yield Finding("duplicate-id", file, where, f"category id {entry['id']} again")
-            else:
-                seen.add(entry["id"])
-        ids = [category for category in self._categories if isinstance(category, int)]
-        if ids and (ids[0] not in (0, 1) or ids != list(range(ids[0], ids[0] + len(ids)))):
-            cause = f"{len(ids)} categories have ids from {ids[0]} to {ids[-1]}"
-            yield Finding("sparse-category-ids", file, "", cause)
+            yield self._image(entry, paths[image_id], by_image.pop(image_id, []), new_id)
+        for entry in (entry for entries in by_image.values() for entry in entries):
+            cause = f"its image {entry['image_id']} cannot be used, so it is left out"
+            where = f"annotation {entry['id']}"
+            yield Finding("object-without-image", str(self.path), where, cause)
 
     def _image_problem(
         self, entry: Any, number: int, images: Mapping[Id, dict[str, Any]]

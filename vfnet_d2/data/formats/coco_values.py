@@ -3,14 +3,16 @@
 What cannot be converted stays as it is, for the reader to refuse.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from vfnet_d2.data.formats.files import shorten
+from vfnet_d2.data.formats.findings import Finding
 from vfnet_d2.data.formats.paths import Resolver
 from vfnet_d2.data.formats.records import BoxCorners
 from vfnet_d2.data.formats.values import (
+    Id,
     Notes,
     as_flag,
     as_id,
@@ -129,6 +131,24 @@ def has_id(entry: Any) -> bool:
 def is_category(entry: Any) -> bool:
     """Whether an entry has an id and a name."""
     return has_id(entry) and isinstance(entry.get("name"), str) and bool(entry["name"].strip())
+
+
+def category_findings(entries: Sequence[Any], file: Path) -> Iterator[Finding]:
+    """Yield what is wrong with the categories of a COCO JSON."""
+    seen: set[Id] = set()
+    for number, entry in enumerate(entries, start=1):
+        where = f"category number {number}"
+        if not is_category(entry):
+            cause = f"expected a whole number id and a name, got {shorten(entry)}"
+            yield Finding("malformed-annotations", str(file), where, cause)
+        elif entry["id"] in seen:
+            yield Finding("duplicate-id", str(file), where, f"category id {entry['id']} again")
+        else:
+            seen.add(entry["id"])
+    ids = sorted(category for category in seen if isinstance(category, int))
+    if ids and (ids[0] not in (0, 1) or ids != list(range(ids[0], ids[0] + len(ids)))):
+        cause = f"{len(ids)} categories have ids from {ids[0]} to {ids[-1]}"
+        yield Finding("sparse-category-ids", str(file), "", cause)
 
 
 def corners(bbox: object) -> BoxCorners | None:

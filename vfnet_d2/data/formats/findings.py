@@ -75,6 +75,10 @@ CODES: dict[str, Code] = {
         "annotation of an image that is not listed",
         "Add the image to the list, or remove the annotation.",
     ),
+    "object-without-image": _error(
+        "object whose image cannot be used",
+        "Mend its image, which has a finding of its own; --fix leaves both out.",
+    ),
     "ambiguous-image": _error(
         "annotations that may belong to another image",
         "Make the names of images and of annotation files agree, one to one.",

@@ -80,8 +80,12 @@ class JsonlReader(Reader):
     def _image(self, entry: dict[str, Any], where: str, number: int) -> Iterator[Reading]:
         homes = (self.root, self.root / "images", self.path.parent)
         path = self.locate(entry["image_url"], homes, self.path, where)
+        label = entry.get("label")
         if isinstance(path, Finding):
             yield path
+            yield from self.lost_objects(
+                len(label) if isinstance(label, list) else 0, self.path, where
+            )
             return
         details = entry.get("image_details")
         details = details if isinstance(details, dict) else {}
@@ -92,7 +96,6 @@ class JsonlReader(Reader):
                 cause = f"width and height must be like 499 or '499px', got {shorten(wrong)}"
                 yield Finding("malformed-image", str(self.path), where, cause)
             width, height = upright_size(path)
-        label = entry.get("label")
         if not isinstance(label, list):
             cause = f"label must be a list of objects, got {shorten(label)}"
             yield Finding("malformed-image", str(self.path), where, cause)
@@ -104,6 +107,8 @@ class JsonlReader(Reader):
                 yield found
             elif width:
                 annotations.append(found)
+            else:
+                yield from self.lost_objects(1, self.path, f"{where}, label {index}")
         yield ImageRecord(
             path=str(path),
             width=width,

@@ -138,6 +138,13 @@ class Reader(ABC):
         """Position of a class name in :attr:`classes`, or None."""
         return self._index.get(as_name(name))
 
+    def lost_objects(self, count: int, file: Path, where: str) -> Iterator[Finding]:
+        """Yield a finding for each object of an image that cannot be used."""
+        for number in range(1, count + 1):
+            place = ", ".join(filter(None, (where, f"object {number}")))
+            cause = "its image cannot be used, so it is left out"
+            yield Finding("object-without-image", str(file), place, cause)
+
     def unknown_class(self, name: str, file: Path, where: str) -> Finding:
         """The finding for a class name that is not in :attr:`classes`."""
         known = ", ".join(self.classes[:8]) + (", ..." if len(self.classes) > 8 else "")

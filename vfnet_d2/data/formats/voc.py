@@ -127,13 +127,12 @@ class VocReader(Reader):
     def _image(self, tree: "Element", file: Path, number: int) -> Iterator[Reading]:
         filename = text(tree, "filename")
         path = self._image_path(filename, file)
-        if isinstance(path, Finding):
-            yield path
-            return
-        problem = self._pairing(path, filename, file)
+        problem = path if isinstance(path, Finding) else self._pairing(path, filename, file)
         if problem is not None:
             yield problem
+            yield from self.lost_objects(len(tree.findall("object")), file, "")
             return
+        assert isinstance(path, Path)
         size = (as_size(text(tree, "size/width")), as_size(text(tree, "size/height")))
         width, height = size
         # Some tools write 0 x 0, which says nothing.

@@ -88,9 +88,11 @@ class YoloReader(YoloFiles):
         file = self.label_of(path)
         width, height = upright_size(path)
         annotations = []
-        # Without a size there is no box; the check says why the image has none.
-        for found in self._objects(file, width, height) if width and os.path.exists(file) else []:
-            if isinstance(found, Finding):
+        for found in self._objects(file, width, height) if os.path.exists(file) else []:
+            if not width and not isinstance(found, Finding):
+                # Without a size there is no box; the check says why the image has none.
+                yield from self.lost_objects(1, file, found.where)
+            elif isinstance(found, Finding):
                 yield found
             else:
                 annotations.append(found)
