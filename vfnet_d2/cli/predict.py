@@ -9,7 +9,9 @@ from vfnet_d2.cli.inference_options import (
     add_inference_options,
     count,
     inference_arguments,
+    overlap_alone,
     part,
+    say_ineffective,
 )
 from vfnet_d2.utils.choices import PREDICTION_FORMATS
 
@@ -94,6 +96,16 @@ def run(arguments: argparse.Namespace) -> int:
     from vfnet_d2.inference.writers import WRITERS, OutputNames
 
     sources = find_sources(arguments.inputs)
+    moving = any(source.kind != "image" for source in sources)
+    say_ineffective(
+        {
+            **overlap_alone(arguments),
+            "--scale has no effect with --skip-pictures": arguments.skip_pictures
+            and arguments.scale != 1,
+            "--max-frames has no effect: no input is a video or camera": not moving
+            and arguments.max_frames is not None,
+        }
+    )
     for sentence in left_out_of(arguments.inputs):
         print(sentence, file=sys.stderr)
     try:

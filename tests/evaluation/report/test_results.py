@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.log_lines import log_lines
 from vfnet_d2.evaluation.report.data import ReportInputError, from_coco
 from vfnet_d2.evaluation.report.results import readable_truth, results_of
 
@@ -77,3 +78,13 @@ def test_so_may_those_of_the_ground_truth() -> None:
 @pytest.mark.parametrize("content", [{}, {"images": []}, "text", None, [1], [{"score": "high"}]])
 def test_other_content_is_left_to_the_check(content: Any) -> None:
     assert results_of(content, truth("a.jpg"), FILE) == content
+
+
+def test_classes_that_the_ground_truth_lacks_are_left_out_and_named() -> None:
+    content = prediction()
+    content["categories"].append({"id": 2, "name": "bird"})
+    content["annotations"].append({**content["annotations"][0], "id": 2, "category_id": 2})
+    with log_lines("vfnet_d2.evaluation.report.results") as lines:
+        (kept,) = results_of(content, truth("a.jpg"), FILE)
+    assert kept["category_id"] == 7
+    assert "classes that are not in the ground truth: bird" in "".join(lines)

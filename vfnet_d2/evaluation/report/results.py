@@ -80,7 +80,8 @@ def _renumbered(
     class_ids = {entry["id"]: ids_of_classes.get(as_name(entry["name"])) for entry in categories}
     used = {entry["category_id"] for entry in entries}
     lost = [entry["name"] for entry in categories if class_ids[entry["id"]] is None]
-    if any(class_ids.get(category) is None for category in used):
+    foreign_classes = {category for category in used if class_ids.get(category) is None}
+    if foreign_classes and foreign_classes == used:
         known = ", ".join(str(name) for name in ids_of_classes)
         raise ReportInputError(
             f"{file} has detections of classes that the ground truth lacks ({', '.join(lost)}); "
@@ -91,6 +92,8 @@ def _renumbered(
         by_name[_parts(str(entry["file_name"]))[0]].append(entry)
     image_ids = {entry["id"]: _image_id(entry["file_name"], by_name, file) for entry in images}
     foreign = [entry["file_name"] for entry in images if image_ids[entry["id"]] is None]
+    if foreign_classes:
+        logger.warning("%s: classes that are not in the ground truth: %s", file, listed(lost))
     if foreign and len(foreign) == len(images):
         raise ReportInputError(
             f"{file}: no image has the name of one of the ground truth's, such as {foreign[0]}"
@@ -106,6 +109,7 @@ def _renumbered(
         }
         for entry in entries
         if image_ids.get(entry["image_id"]) is not None
+        and class_ids.get(entry["category_id"]) is not None
     ]
 
 
