@@ -135,6 +135,6 @@ def summary_text(name: str, split: Split) -> str:
         lines += ["", table]
     if len(rows) > _MOST_ROWS:
         lines.append(f"and {len(rows) - _MOST_ROWS:,} more classes")
-    sizes = textwrap.wrap(resized_text(split.records), 100)
-    lines += ["", *sizes] if sizes else []
+    resized = textwrap.wrap(resized_text(split.records), 100)
+    lines += ["", *resized] if resized else []
     return "\n".join(lines)
