@@ -33,9 +33,9 @@ def main(args: argparse.Namespace) -> None:
 
 def start() -> None:
     """Start the processes that the command line asks for."""
-    from vfnet_d2.training.launch import argument_parser, launch
+    from vfnet_d2.training.command_line import run_command_line
 
-    launch(main, argument_parser().parse_args())
+    run_command_line(main)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,18 @@ _CONFIG_LOOKUP = """pkg_resources.resource_filename(
         "detectron2.model_zoo", os.path.join("configs", config_path)
     )"""
 
+# caffe2 is gone from torch: its exporters fail when asked for, tracing and analysis are there.
+_EXPORT = """
+try:
+    from .api import *
+except ImportError:
+
+    def __getattr__(name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise ImportError(f"detectron2.export.{name}: not here, or it needs caffe2, which is gone")
+"""
+
 # What v0.6 needs, wherever its source comes from. A newer tree has most of this already.
 PORT_EDITS = (
     # numpy 1.24 removed its aliases of Python's own types
@@ -60,6 +72,7 @@ PORT_EDITS = (
     Edit("detectron2/layers/rotated_boxes.py", "\nfrom detectron2 import _C\n", _OPTIONAL_C),
     Edit("detectron2/layers/roi_align_rotated.py", "\nfrom detectron2 import _C\n", _OPTIONAL_C),
     Edit("detectron2/evaluation/coco_evaluation.py", f"\n{_FAST_EVAL}", f"\n{_SLOW_EVAL}"),
+    Edit("detectron2/export/__init__.py", "\nfrom .api import *\n", _EXPORT),
     # setuptools 82 removed pkg_resources
     Edit("detectron2/model_zoo/model_zoo.py", "import pkg_resources\n", ""),
     Edit(

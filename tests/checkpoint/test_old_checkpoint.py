@@ -1,4 +1,4 @@
-"""A checkpoint that version 0.1.0 wrote; see tests/data/checkpoints."""
+"""A checkpoint that version 0.1.0 wrote; see tests/checkpoints."""
 
 import logging
 from pathlib import Path

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.reference import ROOT
+from vfnet_d2.check.run import DatasetError
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.cli.main import build_parser, main
-from vfnet_d2.data.check.run import DatasetError
 from vfnet_d2.data.formats.reader import FormatError
 from vfnet_d2.evaluation.report.data import ReportInputError
 from vfnet_d2.finetune.recipe import Wishes

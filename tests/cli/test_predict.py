@@ -175,3 +175,16 @@ def test_the_shipped_checkpoint_says_its_config(folder: Path, tmp_path: Path) ->
     assert main(["predict", *arguments, "--output", str(tmp_path)]) == 0
     categories = json.loads((tmp_path / "predictions.json").read_text())["categories"]
     assert [c["name"] for c in categories] == ["circle", "square", "triangle", "star", "cross"]
+
+
+def test_options_without_effect_are_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--skip-pictures", "--scale", 2, "--max-frames", 3, "--tile-overlap", 0.1]
+    assert predict(folder / "0.png", "--output", tmp_path / "out", *options) == 0
+    said = capsys.readouterr().err
+    assert "--scale has no effect with --skip-pictures" in said
+    assert "--max-frames has no effect: no input is a video" in said
+    assert "--tile-overlap has no effect without --tile" in said
+    assert predict(folder / "0.png", "--output", tmp_path / "out", "--skip-pictures") == 0
+    assert "no effect" not in capsys.readouterr().err

@@ -14,10 +14,12 @@ from tests.helpers.log_lines import log_lines
 from vfnet_d2.data.loading import (
     check_dataset_files,
     check_image_files,
+    fill_in_crowds,
     load_dataset,
     remove_bad_boxes,
 )
 from vfnet_d2.shapes.dataset import ShapesConfig, register_shapes
+from vfnet_d2.utils.errors import UserError
 
 GOOD = {"bbox": [10, 20, 30, 40]}
 NO_AREA = {"bbox": [10, 20, 0, 40]}
@@ -215,3 +217,17 @@ def test_images_without_any_annotations_key_are_empty() -> None:
         assert load_dataset(name, filter_empty=True) == []
     finally:
         DatasetCatalog.remove(name)
+
+
+# -- crowds -------------------------------------------------------------------------------------
+
+
+def test_every_object_says_whether_it_is_a_crowd(warnings: list[str]) -> None:
+    flags: list[Any] = [0, 1, None, "0", "1", "false", True]
+    annotations = [{"bbox": [0, 0, 5, 5], "iscrowd": flag} for flag in flags]
+    dicts = [{"file_name": "a.png", "annotations": [*annotations, {"bbox": [0, 0, 5, 5]}]}]
+    assert fill_in_crowds(dicts) == 5
+    assert [a["iscrowd"] for a in dicts[0]["annotations"]] == [0, 1, 0, 0, 1, 0, 1, 0]
+    assert "5 objects have no iscrowd, or it as text" in warnings[0]
+    with pytest.raises(UserError, match=r"a.png: iscrowd must be 0 or 1, got 'maybe'"):
+        fill_in_crowds([{"file_name": "a.png", "annotations": [{"iscrowd": "maybe"}]}])

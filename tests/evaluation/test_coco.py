@@ -13,7 +13,9 @@ from detectron2.data import DatasetCatalog
 from detectron2.structures import Boxes, BoxMode, Instances
 
 from tests.helpers.coco_data import registered_coco, write_coco
-from vfnet_d2.evaluation.coco import build_coco_evaluator
+from tests.helpers.log_lines import log_lines
+from vfnet_d2.evaluation.coco import build_coco_evaluator, fill_in
+from vfnet_d2.utils.errors import UserError
 
 # Six objects of one class in three images, 100 pixels wide.
 OBJECTS = [
@@ -111,3 +113,41 @@ def test_compiled_evaluation_is_used_where_it_is(
     with registered_coco(tmp_path) as name:
         DatasetCatalog.get(name)
         assert build_coco_evaluator(name)._use_fast_impl == has_evaluation
+
+
+@pytest.mark.parametrize("missing", [["iscrowd"], ["area"], ["iscrowd", "area"]])
+def test_missing_values_are_filled_in(missing: list[str]) -> None:
+    # 4 x 5 pixels
+    good = {"id": 1, "bbox": [1, 2, 4, 5], "iscrowd": 0, "area": 20.0}
+    lacking = {key: value for key, value in good.items() if key not in missing}
+    nulls = {**good, **dict.fromkeys(missing)}
+    annotations = [dict(good), lacking, nulls]
+    assert fill_in(annotations) == 2
+    assert annotations == [good] * 3
+
+
+def test_crowds_as_text_are_read() -> None:
+    annotations = [{"id": 1, "bbox": [0, 0, 2, 2], "area": 4, "iscrowd": text} for text in "01"]
+    assert fill_in(annotations) == 2
+    assert [a["iscrowd"] for a in annotations] == [0, 1]
+    with pytest.raises(UserError, match="annotation 7: iscrowd must be 0 or 1"):
+        fill_in([{"id": 7, "bbox": [0, 0, 2, 2], "iscrowd": "maybe"}])
+
+
+def test_a_file_without_crowds_and_areas_is_evaluated(tmp_path: Path) -> None:
+    write_coco(tmp_path, [[{"bbox": [30, 20, 60, 70]}]])
+    file = tmp_path / "annotations.json"
+    content = json.loads(file.read_text())
+    for annotation in content["annotations"]:
+        del annotation["iscrowd"], annotation["area"]
+    file.write_text(json.dumps(content))
+    with registered_coco(tmp_path) as name, log_lines("vfnet_d2.evaluation.coco") as lines:
+        DatasetCatalog.get(name)
+        evaluator = build_coco_evaluator(name)
+        found = Instances((160, 160))
+        found.pred_boxes = Boxes(torch.tensor([[30.0, 20.0, 90.0, 90.0]]))
+        found.scores, found.pred_classes = torch.tensor([0.9]), torch.tensor([0])
+        evaluator.reset()
+        evaluator.process([{"image_id": 0}], [{"instances": found}])
+        assert evaluator.evaluate()["bbox"]["AP"] == pytest.approx(100)
+    assert "1 annotations have no usable iscrowd or area" in "\n".join(lines)

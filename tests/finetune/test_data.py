@@ -6,7 +6,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from tests.helpers.small_datasets import CLASSES, record, save_image, write_files
-from vfnet_d2.data.check.run import DatasetError
+from vfnet_d2.check.run import DatasetError
 from vfnet_d2.data.formats.reader import FormatError
 from vfnet_d2.data.formats.write import write_dataset
 from vfnet_d2.finetune.data import (

@@ -82,7 +82,18 @@ VOC_CASES = {
         **{"classes.txt": "cat\n"},
     ),
     "voc_path_leaves_root": voc(
-        voc_xml("../../../b.png", CAT), ("path-leaves-root", "b.xml, filename", "'../../../b.png'")
+        voc_xml("../../../c.png", CAT),
+        ("path-leaves-root", "c.xml, filename", "'../../../c.png'"),
+        ("object-without-image", "c.xml, object 1", "it is left out"),
+        **{
+            "Annotations/b.xml": voc_xml("b.png", CAT),
+            "Annotations/c.xml": voc_xml("../../../c.png", CAT),
+        },
+    ),
+    "voc_image_without_xml": voc(
+        voc_xml("b.png", CAT),
+        ("left-out-file", "JPEGImages: c.png: no XML file belongs to it"),
+        **{"JPEGImages/c.png": encoded(90)},
     ),
     "voc_missing_image": voc(
         voc_xml("c.png", CAT),
@@ -100,6 +111,7 @@ VOC_CASES = {
     "voc_filename_of_another": voc(
         voc_xml("b.png", CAT),
         ("ambiguous-image", "c.xml, filename", "no image is called c", "is that of", "a.xml"),
+        ("object-without-image", "c.xml, object 1", "it is left out"),
         **{"Annotations/c.xml": voc_xml("a.png", CAT)},
     ),
     "voc_difficult_of_text": voc_object(
@@ -178,6 +190,13 @@ YOLO_CASES = {
     "yolo_labels_not_utf8": yolo(
         b"0 0.5 0.5 0.2 0.2\n\xff\xfe\n", ("unreadable-annotations", "labels/b.txt", "not UTF-8")
     ),
+    "yolo_heic": Case(
+        {"images/c.HEIC": "ftypheic", "labels/c.txt": GOOD, **yolo(GOOD).files},
+        (
+            ("left-out-file", "images: c.HEIC: not read as an image"),
+            ("missing-image", "labels/c.txt", "there is no image", "but c.HEIC, which is no kind"),
+        ),
+    ),
     "yolo_labels_without_image": Case(
         {"labels/c.txt": GOOD, **yolo(GOOD).files},
         (("missing-image", "labels/c.txt", "there is no image", "images/c"),),
@@ -189,7 +208,7 @@ YOLO_CASES = {
     ),
     "yolo_names_with_a_gap": yolo(
         GOOD,
-        ("malformed-annotations", "data.yaml, names", "indices 0 to 1, got [0, 2]"),
+        ("malformed-annotations", "data.yaml, names", "indices 0 to 1, got ['0', '2']"),
         *NAMELESS,
         yaml="train: images\nnames: {0: cat, 2: dog}\n",
     ),
@@ -214,7 +233,7 @@ YOLO_CASES = {
     ),
     "yolo_yaml_bomb": yolo(
         GOOD,
-        ("malformed-annotations", "data.yaml, names", "names must be a list"),
+        ("malformed-annotations", "data.yaml, names", "name 0 must be text, put in quotes"),
         ("moved-dataset", "data.yaml, path", "path must be a folder"),
         *NAMELESS,
         yaml=YAML_BOMB,
@@ -276,6 +295,14 @@ def jsonl_label(label: Any, *finding: str) -> Case:
 
 
 JSONL_CASES = {
+    "jsonl_moved": jsonl(
+        {"image_url": "C:\\Users\\me\\set\\images\\b.png", "label": [LABEL]},
+        ("moved-path", "train.jsonl, line 2", "images/b.png"),
+    ),
+    "jsonl_other_spelling": jsonl(
+        {"image_url": "images/B.PNG", "label": [LABEL]},
+        ("other-spelling", "train.jsonl, line 2", "'images/B.PNG' is read as", "images/b.png"),
+    ),
     "jsonl_cut_off": jsonl(
         '{"image_url": "images/b.png", "label": [', ("unreadable-annotations", "line 2", "not JSON")
     ),
@@ -292,7 +319,9 @@ JSONL_CASES = {
         ("missing-image", "fridge/c.png", "line 2"),
     ),
     "jsonl_path_leaves_root": jsonl(
-        {**FIRST, "image_url": "../../b.png"}, ("path-leaves-root", "line 2", "'../../b.png'")
+        {**FIRST, "image_url": "../../b.png"},
+        ("path-leaves-root", "line 2", "'../../b.png'"),
+        ("object-without-image", "line 2, object 1", "it is left out"),
     ),
     "jsonl_wrong_size": jsonl(
         {**FIRST, "image_url": "images/b.png", "image_details": {"width": "32px", "height": 24}},

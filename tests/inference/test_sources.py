@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vfnet_d2.inference.sources import Frame, Skipped, Source, find_sources, read_frames, stem_of
+from vfnet_d2.inference.sources import (
+    Frame,
+    Skipped,
+    Source,
+    find_sources,
+    left_out_of,
+    read_frames,
+    stem_of,
+)
 
 RATE = 5.0
 
@@ -173,3 +181,18 @@ def test_a_file_that_goes_meanwhile_is_skipped(tmp_path: Path) -> None:
 def test_stems() -> None:
     assert stem_of(Source("image", "a/b.c.jpg")) == "b.c"
     assert stem_of(Source("camera", "1")) == "camera_1"
+
+
+def test_what_a_folder_has_besides_is_named(tmp_path: Path) -> None:
+    for name in ("a.png", "b.jfif", "._a.png", ".DS_Store", "labels.txt", "clip.mp4"):
+        (tmp_path / name).write_bytes(b"")
+    for name in ("IMG_1.HEIC", "raw.dng"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "below").mkdir()
+    names = [Path(source.path).name for source in find_sources([str(tmp_path)])]
+    assert names == ["a.png", "b.jfif", "clip.mp4"]
+    (said,) = left_out_of([str(tmp_path), str(tmp_path / "*.png"), str(tmp_path / "raw.dng")])
+    assert "IMG_1.HEIC, raw.dng. " in said
+    assert str(tmp_path) in said
+    (said,) = left_out_of([str(tmp_path / "IMG*")])
+    assert "IMG_1.HEIC. " in said

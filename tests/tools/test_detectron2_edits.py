@@ -1,5 +1,6 @@
 """The table of source edits: what it replaces, and that it notices what it does not know."""
 
+import importlib
 import sys
 import types
 from pathlib import Path
@@ -70,3 +71,20 @@ def test_slow_evaluation_replaces_the_compiled_one(monkeypatch: pytest.MonkeyPat
     module: dict[str, object] = {"COCOeval": "slow"}
     exec(new, module)
     assert module["COCOeval_opt"] == "slow"
+
+
+def test_export_is_imported_without_caffe2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The package of v0.6 in small: api.py imports caffe2.
+    init = "# -*- coding: utf-8 -*-\n\nfrom .api import *\nfrom .flatten import TracingAdapter\n"
+    write(tmp_path, "detectron2/export/__init__.py", init)
+    write(tmp_path, "detectron2/export/api.py", "from caffe2.proto import caffe2_pb2\n")
+    write(tmp_path, "detectron2/export/flatten.py", "class TracingAdapter:\n    pass\n")
+    edits = tuple(edit for edit in PORT_EDITS if "export" in edit.path)
+    assert apply_edits(tmp_path, edits, strict=True) == 1
+    (tmp_path / "detectron2" / "export").rename(tmp_path / "small_export")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("small_export")
+    assert module.TracingAdapter.__name__ == "TracingAdapter"
+    with pytest.raises(ImportError, match=r"Caffe2Tracer: .* needs caffe2"):
+        _ = module.Caffe2Tracer
+    assert not hasattr(module, "__wrapped__")

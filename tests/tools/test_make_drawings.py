@@ -9,7 +9,7 @@ import pytest
 from doodles import DOODLES, Stroke, polygon
 from PIL import Image, ImageDraw
 
-from vfnet_d2.data.check.run import check_dataset
+from vfnet_d2.check.run import check_dataset
 from vfnet_d2.data.formats.opening import open_splits
 
 

@@ -21,10 +21,10 @@ def arguments(*command: str) -> argparse.Namespace:
     return argument_parser().parse_args([*command])
 
 
-def test_has_the_arguments_of_detectron2_and_one_more() -> None:
+def test_has_the_arguments_of_detectron2_and_two_more() -> None:
     command = ["--config-file", "a.yaml", "--resume", "--num-machines", "3", "KEY", "VALUE"]
     expected = vars(default_argument_parser().parse_args(command))
-    assert vars(arguments(*command)) == {**expected, "num_processes": 1}
+    assert vars(arguments(*command)) == {**expected, "num_processes": 1, "debug": False}
 
 
 def test_one_process_without_gpus_is_this_one() -> None:

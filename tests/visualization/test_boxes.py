@@ -11,8 +11,8 @@ from detectron2.structures import Boxes, BoxMode, Instances
 from PIL import Image
 
 from tests.helpers.small_datasets import record
-from vfnet_d2.data.check.across import Split
-from vfnet_d2.data.check.images import inspect_images
+from vfnet_d2.check.across import Split
+from vfnet_d2.check.images import inspect_images
 from vfnet_d2.data.formats.coco import CocoReader
 from vfnet_d2.training.hooks.pictures import draw_batch
 from vfnet_d2.visualization.boxes import draw_boxes

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from tests.helpers.small_datasets import CLASSES, record, save_image
-from vfnet_d2.data.check.across import Split
-from vfnet_d2.data.check.images import inspect_images
+from vfnet_d2.check.across import Split
+from vfnet_d2.check.images import inspect_images
 from vfnet_d2.data.formats.coco import CocoReader
 from vfnet_d2.data.formats.records import ImageRecord
 from vfnet_d2.visualization.datasets import contact_sheet, write_pictures

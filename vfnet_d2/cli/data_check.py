@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vfnet_d2.check.fix import Change, write_fixed
+from vfnet_d2.check.run import Report, check_dataset
+from vfnet_d2.check.summary import summarise, summary_text
+from vfnet_d2.check.text import findings_json, findings_text, plural, verdict
 from vfnet_d2.cli.dataset_options import add_dataset_options
-from vfnet_d2.data.check.fix import Change, write_fixed
-from vfnet_d2.data.check.run import Report, check_dataset
-from vfnet_d2.data.check.summary import summarise, summary_text
-from vfnet_d2.data.check.text import findings_json, findings_text, verdict
 from vfnet_d2.data.formats.opening import open_dataset, open_splits
 from vfnet_d2.data.formats.reader import FormatError, Reader
 from vfnet_d2.utils.files import write_text
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"Wrote into {arguments.pictures}: {', '.join(path.name for path in paths)}")
     if arguments.fix:
         changes = write_fixed(report.splits, Path(arguments.fix))
-        print(_fix_text(changes, arguments.fix))
+        print(_fix_text(changes, arguments.fix, report))
         remaining = Counter(f.code for f in report.errors if f.code in _LEFT_TO_THE_USER)
         for code, count in remaining.items():
             print(f"Left to you, since it needs a decision: {code} ({count:,})")
@@ -111,10 +111,16 @@ def _content(report: Report) -> dict[str, Any]:
     return {"splits": splits, **findings_json(report.findings)}
 
 
-def _fix_text(changes: Sequence[Change], folder: str) -> str:
+def _fix_text(changes: Sequence[Change], folder: str, report: Report) -> str:
     """What the copy has otherwise, in short; changes.txt has all of it."""
+    records = [record for split in report.splits.values() for record in split.records]
+    images = len(records) - sum(change.kind == "left out an image" for change in changes)
+    objects = sum(len(record.annotations) for record in records)
+    objects -= sum(change.kind == "left out a box" for change in changes)
+    size = f" It has {plural(images, 'image')} and {plural(objects, 'object')}."
     if not changes:
-        return f"Wrote {folder}: nothing needed correction."
+        return f"Wrote {folder}: nothing needed correction.{size}"
     counts = Counter(change.kind for change in changes)
     lines = "".join(f"\n  {kind}: {count:,}" for kind, count in counts.items())
-    return f"Wrote the corrected copy {folder}; {folder}/changes.txt lists every change:{lines}"
+    head = f"Wrote the corrected copy {folder}; {folder}/changes.txt lists every change:"
+    return f"{head}{lines}\n{size.strip()}"

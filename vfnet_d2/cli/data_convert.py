@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
+from vfnet_d2.check.images import image_findings, inspect_images
+from vfnet_d2.check.text import findings_text, plural
 from vfnet_d2.cli.dataset_options import add_dataset_options
-from vfnet_d2.data.check.images import image_findings, inspect_images
-from vfnet_d2.data.check.text import findings_text, plural
 from vfnet_d2.data.formats.opening import open_splits
 from vfnet_d2.data.formats.reader import FormatError, Reader
 from vfnet_d2.data.formats.records import ImageRecord, findings_of, records_of

@@ -10,6 +10,8 @@ from vfnet_d2.cli.inference_options import (
     LOOKING,
     add_inference_options,
     inference_arguments,
+    overlap_alone,
+    say_ineffective,
 )
 from vfnet_d2.data.formats.opening import FORMATS, open_dataset
 from vfnet_d2.data.formats.reader import FormatError
@@ -91,6 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     # Detectron2 logs every dataset it loads; what matters is printed below.
     logging.getLogger("detectron2").setLevel(logging.WARNING)
+    say_ineffective(overlap_alone(arguments))
     options = ReportOptions(arguments.score_threshold, arguments.evaluator, arguments.gallery)
     output = Path(arguments.output)
     if arguments.detections is None:

@@ -1,12 +1,17 @@
 """Options that say how images are looked at, shared by the subcommands."""
 
 import argparse
+import sys
+from collections.abc import Mapping
 from typing import Any
 
 from vfnet_d2.utils.choices import AMP_PRECISIONS, SOFT_NMS_METHODS
 
 # Of the options below, those that do nothing unless they are given.
 LOOKING = ("soft_nms", "tta", "tile", "amp")
+
+
+_OVERLAP = 0.2  # of tiles, unless another is given
 
 
 def add_inference_options(parser: argparse.ArgumentParser) -> None:
@@ -42,9 +47,8 @@ def add_inference_options(parser: argparse.ArgumentParser) -> None:
         "--tile-overlap",
         metavar="PART",
         type=_overlap,
-        default=0.2,
         help="of neighbouring tiles; objects below this part of a tile are whole in one "
-        "(default: %(default)s)",
+        f"(default: {_OVERLAP})",
     )
 
 
@@ -55,8 +59,25 @@ def inference_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
         "soft_nms": arguments.soft_nms,
         "tta": arguments.tta,
         "tile": arguments.tile,
-        "tile_overlap": arguments.tile_overlap,
+        "tile_overlap": _OVERLAP if arguments.tile_overlap is None else arguments.tile_overlap,
     }
+
+
+def say_ineffective(useless: Mapping[str, bool]) -> None:
+    """Say on the terminal which options change nothing as they are combined.
+
+    Args:
+        useless: sentences, and whether each holds.
+    """
+    for sentence, holds in useless.items():
+        if holds:
+            print(f"vfnet: note: {sentence}", file=sys.stderr)
+
+
+def overlap_alone(arguments: argparse.Namespace) -> dict[str, bool]:
+    """For :func:`say_ineffective`: an overlap of tiles, of which there are none."""
+    alone = arguments.tile is None and arguments.tile_overlap is not None
+    return {"--tile-overlap has no effect without --tile": alone}
 
 
 def count(text: str) -> int:

@@ -9,7 +9,9 @@ from vfnet_d2.cli.inference_options import (
     add_inference_options,
     count,
     inference_arguments,
+    overlap_alone,
     part,
+    say_ineffective,
 )
 from vfnet_d2.utils.choices import PREDICTION_FORMATS
 
@@ -90,10 +92,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Predict, and say what was written and skipped; 1 if something was skipped."""
     from vfnet_d2.inference.pictures import PictureWriter
     from vfnet_d2.inference.run import run_prediction
-    from vfnet_d2.inference.sources import find_sources
+    from vfnet_d2.inference.sources import find_sources, left_out_of
     from vfnet_d2.inference.writers import WRITERS, OutputNames
 
     sources = find_sources(arguments.inputs)
+    moving = any(source.kind != "image" for source in sources)
+    say_ineffective(
+        {
+            **overlap_alone(arguments),
+            "--scale has no effect with --skip-pictures": arguments.skip_pictures
+            and arguments.scale != 1,
+            "--max-frames has no effect: no input is a video or camera": not moving
+            and arguments.max_frames is not None,
+        }
+    )
+    for sentence in left_out_of(arguments.inputs):
+        print(sentence, file=sys.stderr)
     try:
         predictor = _predictor(arguments)
     except ValueError as error:  # weights, config and options that do not fit together

@@ -1,5 +1,6 @@
 """Reading registered datasets with checks: missing files and boxes that must not reach the loss."""
 
+import difflib
 import logging
 import math
 import os
@@ -9,6 +10,8 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
 from detectron2.structures import BoxMode
 
+from vfnet_d2.data.formats.values import as_flag
+from vfnet_d2.utils.errors import UserError
 from vfnet_d2.utils.registry import lookup_name
 
 logger = logging.getLogger(__name__)
@@ -33,12 +36,24 @@ def load_dataset(names: str | Sequence[str], *, filter_empty: bool) -> list[Data
     """
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
+        _check_registered(name)
         check_dataset_files(name)
     # Empty images are dropped after the boxes are checked: taking a box out can empty an image.
     dicts = get_detection_dataset_dicts(names, filter_empty=False)
     check_image_files(names, dicts)
+    fill_in_crowds(dicts)
     remove_bad_boxes(dicts)
     return [d for d in dicts if _has_objects(d)] if filter_empty else dicts
+
+
+def _check_registered(name: str) -> None:
+    if name not in DatasetCatalog:
+        near = difflib.get_close_matches(name, DatasetCatalog.list(), n=1)
+        hint = f" (the nearest is {near[0]!r})" if near else ""
+        raise UserError(
+            f"dataset {name!r} is not registered{hint}: register it before training, with "
+            "vfnet_d2's register_dataset or Detectron2's register_coco_instances"
+        )
 
 
 def check_dataset_files(name: str) -> None:
@@ -83,6 +98,33 @@ def _root_advice() -> str:
         "Built-in datasets are looked for below the folder that the environment variable "
         f"DETECTRON2_DATASETS names ({current}); set it to where the data is"
     )
+
+
+def fill_in_crowds(dicts: Sequence[DatasetDict]) -> int:
+    """Give every object an ``iscrowd`` of 0 or 1: a text such as "0" would count as a crowd.
+
+    Args:
+        dicts: dataset dicts, changed in place.
+
+    Returns:
+        how many objects lacked it, or had it as something else; a warning counts them.
+
+    Raises:
+        UserError: it is neither true nor false.
+    """
+    filled = 0
+    for item in dicts:
+        for annotation in item.get("annotations", []):
+            crowd = annotation.get("iscrowd")
+            flag = as_flag(crowd)
+            if flag is None:
+                raise UserError(f"{item.get('file_name')}: iscrowd must be 0 or 1, got {crowd!r}")
+            if crowd is None or isinstance(crowd, str):
+                filled += 1
+            annotation["iscrowd"] = int(flag)
+    if filled:
+        logger.warning("%d objects have no iscrowd, or it as text: read as 0 or 1", filled)
+    return filled
 
 
 def remove_bad_boxes(dicts: Sequence[DatasetDict]) -> int:

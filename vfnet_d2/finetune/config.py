@@ -12,14 +12,14 @@ from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.trained import has_solver
 from vfnet_d2.config import add_vfnet_config, merge_yaml_file
 from vfnet_d2.model_zoo import available_configs, config_of, get_config
+from vfnet_d2.overrides import merge_config
 from vfnet_d2.training.from_yaml import check_architecture
+from vfnet_d2.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 # Whose optimizer and learning rate a checkpoint gets that tells none.
 USUAL_SOLVER = "vfnet_R_50_1x"
-# yacs raises these for unknown keys and for values of another type.
-_REFUSED = (KeyError, AssertionError, ValueError, SyntaxError)
 
 
 def starting_config(*, weights: str | None = None, config: str | None = None) -> CfgNode:
@@ -124,8 +124,8 @@ def merge_options(cfg: CfgNode, opts: Sequence[str]) -> dict[str, Any]:
     given = {}
     for key, value in zip(opts[::2], opts[1::2], strict=True):
         try:
-            cfg.merge_from_list([key, value])
-        except _REFUSED as error:
+            merge_config(cfg, "", [key, value])
+        except UserError as error:
             raise ValueError(f"--opts {key} {value}: {error}") from error
         node = cfg
         for name in key.split("."):

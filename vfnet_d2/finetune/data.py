@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vfnet_d2.data.check.across import Split
-from vfnet_d2.data.check.run import quick_check
+from vfnet_d2.check.across import Split
+from vfnet_d2.check.run import quick_check
 from vfnet_d2.data.formats.opening import open_dataset, open_splits
 from vfnet_d2.data.formats.reader import FormatError, Reader
 from vfnet_d2.data.formats.records import ImageRecord

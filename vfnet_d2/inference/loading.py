@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from detectron2.config import CfgNode, LazyConfig, get_cfg, instantiate
+from detectron2.config import CfgNode, get_cfg, instantiate
 from detectron2.data import DatasetMapper, MetadataCatalog
 from detectron2.modeling import build_model
 from torch import nn
@@ -14,8 +14,9 @@ from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.describe import read_metadata, without_config
 from vfnet_d2.checkpoint.errors import CheckpointError
 from vfnet_d2.checkpoint.lazy_config import parts_from_text
-from vfnet_d2.config import add_vfnet_config, merge_yaml_file
+from vfnet_d2.config import add_vfnet_config
 from vfnet_d2.model_zoo import config_file, config_of
+from vfnet_d2.overrides import merge_config, override_lazy_config
 from vfnet_d2.shapes.config import SHAPES_CLASSES
 from vfnet_d2.shapes.dataset import SHAPES_SPLITS
 from vfnet_d2.utils.old_targets import load_lazy_config
@@ -54,10 +55,9 @@ def model_of_config(config: str, opts: Sequence[str] = (), *, weights: str = "")
         raise FileNotFoundError(f"config {config} does not exist")
     if not config.endswith(".py"):
         cfg = add_vfnet_config(get_cfg())
-        merge_yaml_file(cfg, config)
-        cfg.merge_from_list(list(opts))
+        merge_config(cfg, config, opts)
         return _model_of_node(cfg, weights)
-    lazy = LazyConfig.apply_overrides(load_lazy_config(config), list(opts))
+    lazy = override_lazy_config(load_lazy_config(config), opts)
     model = instantiate(lazy.model).to(available_device(lazy.train.device))
     mapper = instantiate(lazy.dataloader.test.mapper)
     names = lazy.dataloader.test.dataset.names

@@ -2,13 +2,13 @@
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from vfnet_d2.data.formats.files import IMAGE_SUFFIXES
+from vfnet_d2.data.formats.files import IMAGE_SUFFIXES, left_out, listed
 from vfnet_d2.inference.images import ImageError, load_image
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
@@ -96,9 +96,38 @@ def _expand(text: str) -> list[Source]:
     )
 
 
-def _known(paths: Any) -> list[Source]:
+def _known(paths: Iterable[str]) -> list[Source]:
     endings = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
-    return [_file(p) for p in paths if p.lower().endswith(endings) and os.path.isfile(p)]
+    return [
+        _file(path)
+        for path in paths
+        if path.lower().endswith(endings)
+        and not os.path.basename(path).startswith(".")  # macOS's ._a.jpg is no picture
+        and os.path.isfile(path)
+    ]
+
+
+def left_out_of(inputs: Sequence[str]) -> list[str]:
+    """Return a sentence for each folder or pattern of which files are left out; it names them.
+
+    Args:
+        inputs: as for :func:`find_sources`.
+    """
+    said = []
+    for text in inputs:
+        names: list[str] = []
+        if os.path.isdir(text):
+            names = [n for n in sorted(os.listdir(text)) if os.path.isfile(os.path.join(text, n))]
+        elif not os.path.exists(text) and glob.has_magic(text):
+            names = sorted(filter(os.path.isfile, glob.glob(text, recursive=True)))
+        names = [name for name in left_out(names) if not name.lower().endswith(VIDEO_SUFFIXES)]
+        if names:
+            endings = ", ".join((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
+            said.append(
+                f"left out of {text}, since no suffix of an image or video is theirs: "
+                f"{listed(names)}. Convert pictures among them; known are {endings}"
+            )
+    return said
 
 
 def _file(path: str) -> Source:

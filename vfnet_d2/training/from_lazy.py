@@ -5,7 +5,7 @@ import functools
 import logging
 from typing import Any
 
-from detectron2.config import LazyConfig, instantiate
+from detectron2.config import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
@@ -13,6 +13,8 @@ from vfnet_d2.checkpoint.saved_metadata import save_metadata
 from vfnet_d2.config import TrainingOptions
 from vfnet_d2.data.loading import check_num_classes, check_test_sets
 from vfnet_d2.modeling.detector import is_detector
+from vfnet_d2.overrides import override_lazy_config
+from vfnet_d2.training.command_line import check_batch_size
 from vfnet_d2.training.components import Components, EvaluationSet, PictureSource, evaluate
 from vfnet_d2.training.logs import log_setup
 from vfnet_d2.training.trainer import Trainer
@@ -139,7 +141,9 @@ def names_of(loader: DictConfig) -> list[str]:
 def setup(args: argparse.Namespace) -> DictConfig:
     """Read, complete and log the config of a run."""
     cfg = load_lazy_config(args.config_file)
-    cfg = LazyConfig.apply_overrides(cfg, args.opts)
+    cfg = override_lazy_config(cfg, args.opts)
+    size = cfg.dataloader.train.total_batch_size
+    check_batch_size(size, key="dataloader.train.total_batch_size")
     cfg.train.device = "cpu" if args.num_gpus == 0 else available_device(cfg.train.device)
     log_setup(cfg, args, output_dir=cfg.train.output_dir)
     return cfg

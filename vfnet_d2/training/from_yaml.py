@@ -23,10 +23,12 @@ from torch import nn
 from vfnet_d2.augmentation.mapper import training_mapper
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer
 from vfnet_d2.checkpoint.saved_metadata import save_metadata
-from vfnet_d2.config import TrainingOptions, add_vfnet_config, merge_yaml_file
+from vfnet_d2.config import TrainingOptions, add_vfnet_config
 from vfnet_d2.data.loading import check_num_classes, check_test_sets, load_dataset
 from vfnet_d2.evaluation.coco import build_coco_evaluator
 from vfnet_d2.modeling.detector import is_detector_class
+from vfnet_d2.overrides import merge_config
+from vfnet_d2.training.command_line import check_batch_size
 from vfnet_d2.training.components import Components, EvaluationSet, PictureSource, evaluate
 from vfnet_d2.training.logs import log_setup
 from vfnet_d2.training.optimizers import build_optimizer
@@ -145,9 +147,9 @@ def check_architecture(cfg: CfgNode) -> None:
 def setup(args: argparse.Namespace) -> CfgNode:
     """Read, complete, freeze and log the config of a run."""
     cfg = add_vfnet_config(get_cfg())
-    merge_yaml_file(cfg, args.config_file)
-    cfg.merge_from_list(args.opts)
+    merge_config(cfg, args.config_file, args.opts)
     check_architecture(cfg)
+    check_batch_size(cfg.SOLVER.IMS_PER_BATCH, key="SOLVER.IMS_PER_BATCH")
     cfg.MODEL.DEVICE = "cpu" if args.num_gpus == 0 else available_device(cfg.MODEL.DEVICE)
     cfg.freeze()
     log_setup(cfg, args, output_dir=cfg.OUTPUT_DIR)

@@ -18,13 +18,16 @@ TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """Return Detectron2's usual arguments and ``--num-processes`` for machines without GPUs."""
+    """Return Detectron2's usual arguments, ``--num-processes`` and ``--debug``."""
     parser = default_argument_parser()
     parser.add_argument(
         "--num-processes",
         type=int,
         default=1,
         help="training processes per machine with --num-gpus 0; they share the CPU cores",
+    )
+    parser.add_argument(
+        "--debug", action="store_true", help="show the traceback of every error, also of a mistake"
     )
     return parser
 

@@ -11,9 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from vfnet_d2.data.check.across import Split
-from vfnet_d2.data.check.boxes import box_findings, clip_box
-from vfnet_d2.data.check.summary import MEDIUM_AREA, SMALL_AREA, summarise
+from vfnet_d2.check.across import Split
+from vfnet_d2.check.boxes import box_findings, clip_box
+from vfnet_d2.check.summary import MEDIUM_AREA, SMALL_AREA, summarise
 from vfnet_d2.data.formats.records import ImageRecord, box_area
 from vfnet_d2.utils.files import replacing
 from vfnet_d2.visualization.boxes import draw_boxes

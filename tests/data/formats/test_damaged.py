@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.broken_case import coco, encoded
 from tests.helpers.broken_cases_other import CAT, FIRST, voc_xml
-from vfnet_d2.data.check.run import check_dataset
+from vfnet_d2.check.run import check_dataset
 from vfnet_d2.data.formats.opening import FORMATS
 
 # A good file of each format, and the dataset's other files.

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.helpers.small_datasets import boxes_of, read, save_image, write_files
-from vfnet_d2.data.formats.jsonl import local_name
 from vfnet_d2.data.formats.opening import open_dataset, open_splits
+from vfnet_d2.data.formats.paths import local_name
 
 LABEL = {"label": "can", "topX": 0.1, "topY": 0.2, "bottomX": 0.5, "bottomY": 0.6}
 DETAILS = {"format": "jpg", "width": "200px", "height": "100px"}

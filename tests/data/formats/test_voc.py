@@ -149,7 +149,9 @@ def test_folders_of_xml_files_are_those_of_the_images(tmp_path: Path) -> None:
     save_image(tmp_path / "JPEGImages" / "1.jpg")
     reader = open_dataset(tmp_path)
     records, findings = read(reader)
-    assert findings == []
+    assert [str(f).rpartition("JPEGImages")[2] for f in findings] == [
+        ": 1.jpg: no XML file belongs to it"
+    ]
     assert [
         (Path(item.path).parent.name, reader.classes[item.annotations[0].class_index])
         for item in records

@@ -121,3 +121,36 @@ def test_a_given_class_list_decides_the_indices(tmp_path: Path) -> None:
     (item,), findings = read(open_dataset(path, classes=["cow", "dog"]))
     assert [a.class_index for a in item.annotations] == [1]
     assert [finding.cause for finding in findings] == ["class 'cat' is not one of: cow, dog"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("[yes, no, unsure]", ("yes", "no", "unsure")),
+        ("[on, off, y]", ("on", "off", "y")),
+        ("[01, 010, 08]", ("01", "010", "08")),
+        ("[1_000, 12:30, 1e3]", ("1_000", "12:30", "1e3")),
+        ("[null, ~, .inf]", ("null", "~", ".inf")),
+        ("[2024-01-01, 0x10, 1.50]", ("2024-01-01", "0x10", "1.50")),
+        ("{1: no, 0: yes, 2: '010'}", ("yes", "no", "010")),
+        ("{'0': a, '2': c, '1': b}", ("a", "b", "c")),
+        ("[\"yes\", 'no', plain]", ("yes", "no", "plain")),
+    ],
+)
+def test_class_names_are_as_they_are_written(
+    names: str, expected: tuple[str, ...], tmp_path: Path
+) -> None:
+    # YAML 1.1 makes True, 8 and 750 of yes, 010 and 12:30.
+    path = dataset(tmp_path, "2 0.5 0.5 0.2 0.2\n", yaml=f"train: images\nnc: 3\nnames: {names}\n")
+    reader = open_dataset(path)
+    assert reader.classes == expected
+    assert read(reader)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("names", "entry"), [("[a, '', c]", "name 1"), ("{0: a, 1: [b]}", "name 1")]
+)
+def test_a_name_that_is_none_is_named(names: str, entry: str, tmp_path: Path) -> None:
+    path = dataset(tmp_path, "", yaml=f"train: images\nnames: {names}\n")
+    _, findings = read(open_dataset(path))
+    assert any(entry in finding.cause for finding in findings), findings

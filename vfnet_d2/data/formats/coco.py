@@ -1,18 +1,23 @@
 """COCO JSON. Boxes only: masks and RLE are ignored, crowds are kept as crowds."""
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vfnet_d2.data.formats.coco_values import corners, has_id, is_category, is_id, normalise
+from vfnet_d2.data.formats.coco_values import (
+    category_findings,
+    corners,
+    find_root,
+    has_id,
+    is_category,
+    is_id,
+    normalise,
+)
 from vfnet_d2.data.formats.files import (
     UnreadableFileError,
-    below,
     files_in,
-    leaves_root,
     parse_json,
     read_text,
     shorten,
@@ -25,7 +30,6 @@ from vfnet_d2.data.formats.values import Id, Notes, as_number, as_size
 
 # COCO's files for other tasks, which stand in the same folder.
 _OTHER_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
-_PROBED = 20  # images looked for when the folder of images is not given
 
 
 class CocoReader(Reader):
@@ -59,19 +63,20 @@ class CocoReader(Reader):
     @cached_property
     def root(self) -> Path:
         """The first usual folder in which one of the first images exists."""
-        if self.given_root is not None:
-            return self.given_root
-        folder = self.path.parent
-        stem = self.path.stem.removeprefix("instances_")
-        homes = [folder, folder / "images", folder.parent / stem, folder.parent / "images" / stem]
-        homes += [folder.parent / "images", folder.parent]
         entries = [entry for entry in self._entries("images") if isinstance(entry, dict)]
-        names = [str(entry.get("file_name")) for entry in entries[:_PROBED]]
-        for home in homes:
-            paths = [below(home, name.replace("\\", "/")) for name in names]
-            if any(path is not None and os.path.isfile(path) for path in paths):
-                return home
-        return folder / "images" if (folder / "images").is_dir() else folder
+        names = [str(entry.get("file_name")) for entry in entries]
+        return self.given_root or find_root(self.path, self._folder, names)
+
+    @property
+    def trusted(self) -> tuple[Path, ...]:
+        """The folder of images, and that of the dataset."""
+        return (self.root,) if self.given_root is not None else (self.root, self._folder)
+
+    @property
+    def _folder(self) -> Path:
+        """The folder of the dataset: annotations may have one of their own in it."""
+        folder = self.path.parent
+        return folder.parent if folder.name.casefold() in ("annotations", "labels") else folder
 
     @cached_property
     def _converted(self) -> Notes:
@@ -111,44 +116,38 @@ class CocoReader(Reader):
             yield self._content
             return
         yield from self._converted.findings()
-        yield from self._category_findings()
+        yield from category_findings(self._entries("categories"), self.path)
         images: dict[Id, dict[str, Any]] = {}
+        paths: dict[Id, Path] = {}
+        homes = (self.root, self.path.parent)
         for number, entry in enumerate(self._entries("images"), start=1):
             problem = self._image_problem(entry, number, images)
             if problem:
                 yield problem
+                continue
+            found = self.locate(entry["file_name"], homes, self.path, f"image {entry['id']}")
+            if isinstance(found, Finding):
+                yield found
             else:
-                images[entry["id"]] = entry
+                images[entry["id"]], paths[entry["id"]] = entry, found
         listed = {e["id"] for e in self._entries("images") if has_id(e)}
         by_image: dict[Id, list[dict[str, Any]]] = defaultdict(list)
         ids: set[Id] = set()
         for number, entry in enumerate(self._entries("annotations"), start=1):
             problem = self._annotation_problem(entry, number, listed, ids)
-            if problem:
+            if problem is not None:
                 yield problem
             if problem is None or problem.severity == "warning":
                 by_image[entry["image_id"]].append(entry)
         # Ids are numbers from here on: all images are numbered anew if one has a text.
         anew = any(isinstance(image_id, str) for image_id in images)
         for number, (image_id, entry) in enumerate(images.items(), start=1):
-            yield from self._image(entry, by_image[image_id], number if anew else image_id)
-
-    def _category_findings(self) -> Iterator[Finding]:
-        file = str(self.path)
-        seen: set[Id] = set()
-        for number, entry in enumerate(self._entries("categories"), start=1):
-            where = f"category number {number}"
-            if not is_category(entry):
-                cause = f"expected a whole number id and a name, got {shorten(entry)}"
-                yield Finding("malformed-annotations", file, where, cause)
-            elif entry["id"] in seen:
-                yield Finding("duplicate-id", file, where, f"category id {entry['id']} again")
-            else:
-                seen.add(entry["id"])
-        ids = [category for category in self._categories if isinstance(category, int)]
-        if ids and (ids[0] not in (0, 1) or ids != list(range(ids[0], ids[0] + len(ids)))):
-            cause = f"{len(ids)} categories have ids from {ids[0]} to {ids[-1]}"
-            yield Finding("sparse-category-ids", file, "", cause)
+            new_id = number if anew else int(image_id)
+            yield self._image(entry, paths[image_id], by_image.pop(image_id, []), new_id)
+        for entry in (entry for entries in by_image.values() for entry in entries):
+            cause = f"its image {entry['image_id']} cannot be used, so it is left out"
+            where = f"annotation {entry['id']}"
+            yield Finding("object-without-image", str(self.path), where, cause)
 
     def _image_problem(
         self, entry: Any, number: int, images: Mapping[Id, dict[str, Any]]
@@ -162,8 +161,6 @@ class CocoReader(Reader):
             first = images[entry["id"]]["file_name"]
             cause = f"id of {shorten(first)} again, for {shorten(entry['file_name'])}"
             return Finding("duplicate-id", file, where, cause)
-        if below(self.root, entry["file_name"].replace("\\", "/")) is None:
-            return leaves_root(entry["file_name"], self.root, self.path, where)
         sizes = (entry.get("width"), entry.get("height"))
         if any(size is not None and as_size(size) is None for size in sizes):
             cause = f"width and height must be positive whole numbers, got {shorten(sizes)}"
@@ -178,8 +175,7 @@ class CocoReader(Reader):
         where = f"annotation number {number}"
         if not isinstance(entry, dict):
             return Finding("malformed-object", file, where, f"got {shorten(entry)}")
-        if "id" in entry:
-            where = f"annotation {shorten(entry['id'])}"
+        where = f"annotation {shorten(entry['id'])}" if "id" in entry else where
         if not is_id(entry.get("image_id")) or entry["image_id"] not in listed:
             cause = f"image_id {shorten(entry.get('image_id'))} is not in the list of images"
             return Finding("unknown-image", file, where, cause)
@@ -207,19 +203,21 @@ class CocoReader(Reader):
         return None
 
     def _image(
-        self, entry: dict[str, Any], annotations: list[dict[str, Any]], image_id: Id
-    ) -> Iterator[Reading]:
-        path = below(self.root, entry["file_name"].replace("\\", "/"))
-        assert path is not None  # _image_problem has refused the others
+        self,
+        entry: dict[str, Any],
+        path: Path,
+        annotations: list[dict[str, Any]],
+        image_id: int,
+    ) -> ImageRecord:
         width, height = as_size(entry.get("width")), as_size(entry.get("height"))
         if width is None or height is None:
             width, height = upright_size(path)
-        yield ImageRecord(
+        return ImageRecord(
             path=str(path),
             width=width,
             height=height,
             annotations=tuple(self._annotation(item) for item in annotations),
-            image_id=int(image_id),
+            image_id=image_id,
             file=str(self.path),
             where=f"image {entry['id']}",
             normalised=False,

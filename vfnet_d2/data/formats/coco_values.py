@@ -3,12 +3,16 @@
 What cannot be converted stays as it is, for the reader to refuse.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from vfnet_d2.data.formats.files import shorten
+from vfnet_d2.data.formats.findings import Finding
+from vfnet_d2.data.formats.paths import Resolver
 from vfnet_d2.data.formats.records import BoxCorners
 from vfnet_d2.data.formats.values import (
+    Id,
     Notes,
     as_flag,
     as_id,
@@ -17,6 +21,7 @@ from vfnet_d2.data.formats.values import (
     points_of,
 )
 
+_PROBED = 20  # images looked for when the folder of images is not given
 _IDS = {"images": ("id",), "annotations": ("id", "image_id", "category_id"), "categories": ("id",)}
 _WORDS = {"images": "image", "annotations": "annotation", "categories": "category"}
 
@@ -92,6 +97,27 @@ def _note(notes: Notes, file: Path, key: str, value: Any, found: Any, where: str
         notes.add("converted-value", file, what, where, kind=f"{key} fraction")
 
 
+def find_root(file: Path, folder: Path, names: Sequence[str]) -> Path:
+    """The first usual folder in which one of the first images exists.
+
+    Args:
+        file: the COCO JSON.
+        folder: of the dataset.
+        names: of the images.
+    """
+    own = file.parent
+    stem = file.stem.removeprefix("instances_")
+    homes = [own, own / "images", own.parent / stem, own.parent / "images" / stem]
+    homes += [own.parent / "images", own.parent]
+    inside = [home for home in homes if home.is_relative_to(folder)]
+    for how, places in (("as named", homes), ("spelling", homes), ("end", inside)):
+        for home in places:
+            resolver = Resolver([home])
+            if any(resolver.find(name, [home]).how == how for name in names[:_PROBED]):
+                return home
+    return own / "images" if (own / "images").is_dir() else own
+
+
 def is_id(value: object) -> bool:
     """Whether a value is an id."""
     return isinstance(value, int | str) and not isinstance(value, bool) and value != ""
@@ -105,6 +131,24 @@ def has_id(entry: Any) -> bool:
 def is_category(entry: Any) -> bool:
     """Whether an entry has an id and a name."""
     return has_id(entry) and isinstance(entry.get("name"), str) and bool(entry["name"].strip())
+
+
+def category_findings(entries: Sequence[Any], file: Path) -> Iterator[Finding]:
+    """Yield what is wrong with the categories of a COCO JSON."""
+    seen: set[Id] = set()
+    for number, entry in enumerate(entries, start=1):
+        where = f"category number {number}"
+        if not is_category(entry):
+            cause = f"expected a whole number id and a name, got {shorten(entry)}"
+            yield Finding("malformed-annotations", str(file), where, cause)
+        elif entry["id"] in seen:
+            yield Finding("duplicate-id", str(file), where, f"category id {entry['id']} again")
+        else:
+            seen.add(entry["id"])
+    ids = sorted(category for category in seen if isinstance(category, int))
+    if ids and (ids[0] not in (0, 1) or ids != list(range(ids[0], ids[0] + len(ids)))):
+        cause = f"{len(ids)} categories have ids from {ids[0]} to {ids[-1]}"
+        yield Finding("sparse-category-ids", str(file), "", cause)
 
 
 def corners(bbox: object) -> BoxCorners | None:

@@ -4,6 +4,7 @@ import json
 import os
 import reprlib
 import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,20 @@ from vfnet_d2.data.formats.findings import Finding
 
 _COMMON_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 IMAGE_SUFFIXES = (*_COMMON_SUFFIXES, ".jfif", ".jpe", ".jp2", ".avif")
+# What stands beside images and is no image: annotations, and what systems and tools leave.
+_BESIDE_IMAGES: tuple[str, ...] = (
+    ".txt",
+    ".xml",
+    ".json",
+    ".jsonl",
+    ".yaml",
+    ".yml",
+    ".csv",
+    ".md",
+    ".cache",
+)
+_BESIDE_IMAGES += (".html", ".pkl", ".npy", ".npz", "thumbs.db", "desktop.ini", ".data", ".names")
+_NAMED = 10
 EXIF_ORIENTATION = 0x0112
 # EXIF orientations that exchange width and height.
 SWAPPING = (5, 6, 7, 8)
@@ -100,10 +115,14 @@ def upright_size(path: Path) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
+def fold(name: str) -> str:
+    """What names have in common that differ in case or Unicode's form alone."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def same_name(name: str, *others: str) -> bool:
     """Whether a file name is one of others, but for case and Unicode's form."""
-    first, *rest = (unicodedata.normalize("NFC", text).casefold() for text in (name, *others))
-    return first in rest
+    return fold(name) in map(fold, others)
 
 
 def files_in(folder: Path, pattern: str) -> list[Path]:
@@ -120,3 +139,27 @@ def hidden(path: Path, folder: Path) -> bool:
 def images_in(folder: Path) -> list[Path]:
     """All image files below a folder, sorted by path."""
     return [path for path in files_in(folder, "**/*") if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def left_out(names: Iterable[str]) -> list[str]:
+    """Names of files among images that are none, and no annotations either: they are said."""
+    passed = (*IMAGE_SUFFIXES, *_BESIDE_IMAGES)
+    return [
+        name
+        for name in names
+        if not os.path.basename(name).startswith(".") and not name.lower().endswith(passed)
+    ]
+
+
+def left_out_findings(folder: Path) -> Iterator[Finding]:
+    """Yield a finding that names files below a folder of images that are not read."""
+    files = [path for path in files_in(folder, "**/*") if path.is_file()]
+    names = left_out(str(path.relative_to(folder)) for path in files)
+    if names:
+        yield Finding("left-out-file", str(folder), "", f"{listed(names)}: not read as an image")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: the first ten, and how many more."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -49,6 +49,20 @@ CODES: dict[str, Code] = {
         "data.yaml whose path does not exist here",
         "Nothing if the folder beside data.yaml is the right one; else correct `path`.",
     ),
+    "moved-path": _warning(
+        "path that does not exist here, of which an end does",
+        "Nothing if the file that was taken is the right one (--pictures shows a few); else "
+        "correct the path. --fix writes paths as they are here.",
+    ),
+    "left-out-file": _warning(
+        "files that are not read",
+        "Nothing if they do not belong to the dataset. Else convert pictures to JPEG or PNG, and "
+        "give every image its annotations.",
+    ),
+    "other-spelling": _warning(
+        "path that is spelt otherwise than the file: in case, accents or %20",
+        "Nothing here. Other tools may not find the file: --fix writes names as they are.",
+    ),
     "duplicate-id": _error(
         "id that is used twice",
         "Give every image and every annotation an id of its own.",
@@ -60,6 +74,10 @@ CODES: dict[str, Code] = {
     "unknown-image": _error(
         "annotation of an image that is not listed",
         "Add the image to the list, or remove the annotation.",
+    ),
+    "object-without-image": _error(
+        "object whose image cannot be used",
+        "Mend its image, which has a finding of its own; --fix leaves both out.",
     ),
     "ambiguous-image": _error(
         "annotations that may belong to another image",

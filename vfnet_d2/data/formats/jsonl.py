@@ -3,22 +3,18 @@
 ``{"image_url": ..., "image_details": {"width": "499px", "height": "666px"}, "label": [{"label":
 "can", "topX": 0.1, "topY": 0.2, "bottomX": 0.5, "bottomY": 0.6, "isCrowd": 0}]}``: coordinates
 are parts of the image size, image_details may be missing. The URL of a datastore is mapped to the
-local root: what stands after the datastore, else ever shorter ends of that, else the file's name.
+local root: what stands after the datastore, else ever shorter ends of that (see ``paths.py``).
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from vfnet_d2.data.formats.classes import listed_classes, sorted_classes
 from vfnet_d2.data.formats.files import (
     UnreadableFileError,
-    below,
     files_in,
-    leaves_root,
     parse_json,
     shorten,
     upright_size,
@@ -82,9 +78,14 @@ class JsonlReader(Reader):
                 yield from self._image(entry, where, count)
 
     def _image(self, entry: dict[str, Any], where: str, number: int) -> Iterator[Reading]:
-        path = self._image_path(entry["image_url"])
-        if path is None:
-            yield leaves_root(entry["image_url"], self.root, self.path, where)
+        homes = (self.root, self.root / "images", self.path.parent)
+        path = self.locate(entry["image_url"], homes, self.path, where)
+        label = entry.get("label")
+        if isinstance(path, Finding):
+            yield path
+            yield from self.lost_objects(
+                len(label) if isinstance(label, list) else 0, self.path, where
+            )
             return
         details = entry.get("image_details")
         details = details if isinstance(details, dict) else {}
@@ -95,7 +96,6 @@ class JsonlReader(Reader):
                 cause = f"width and height must be like 499 or '499px', got {shorten(wrong)}"
                 yield Finding("malformed-image", str(self.path), where, cause)
             width, height = upright_size(path)
-        label = entry.get("label")
         if not isinstance(label, list):
             cause = f"label must be a list of objects, got {shorten(label)}"
             yield Finding("malformed-image", str(self.path), where, cause)
@@ -107,6 +107,8 @@ class JsonlReader(Reader):
                 yield found
             elif width:
                 annotations.append(found)
+            else:
+                yield from self.lost_objects(1, self.path, f"{where}, label {index}")
         yield ImageRecord(
             path=str(path),
             width=width,
@@ -117,19 +119,6 @@ class JsonlReader(Reader):
             where=where,
             normalised=True,
         )
-
-    def _image_path(self, url: str) -> Path | None:
-        """Where the image is, or should be; None if its URL leaves the root."""
-        name = local_name(url)
-        if below(self.root, name) is None:
-            return None
-        parts = name.split("/")
-        for start in range(len(parts)):
-            for home in (self.root, self.root / "images"):
-                path = below(home, "/".join(parts[start:]))
-                if path is not None and os.path.isfile(path):
-                    return path
-        return below(self.root, name)
 
     def _object(self, item: Any, where: str, width: int, height: int) -> Annotation | Finding:
         file = self.path
@@ -170,23 +159,6 @@ class JsonlReader(Reader):
             return Finding("box-not-normalised", str(file), where, cause)
         box = (x1 * width, y1 * height, x2 * width, y2 * height)
         return Annotation(box, index, crowd, box_area(box), where)
-
-
-def local_name(url: str) -> str:
-    """The path that a URL names, without scheme, host, datastore and query.
-
-    ``azureml://subscriptions/.../datastores/blob/paths/fridge/1.jpg`` and
-    ``AmlDatastore://blob/fridge/1.jpg`` both give ``fridge/1.jpg``.
-    """
-    url = url.strip().replace("\\", "/")
-    if "://" not in url:
-        return url
-    if url.lower().startswith("azureml://") and "/paths/" in url:
-        return unquote(url.split("/paths/", maxsplit=1)[1]).lstrip("/")
-    try:
-        return unquote(urlsplit(url).path).lstrip("/")
-    except ValueError:  # such as a broken IPv6 host
-        return unquote(url.split("://", maxsplit=1)[1]).lstrip("/")
 
 
 def _lines(file: Path) -> Iterator[tuple[int, Any]]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from vfnet_d2.data.formats.classes import class_list_findings
-from vfnet_d2.data.formats.files import shorten
+from vfnet_d2.data.formats.files import leaves_root, shorten
 from vfnet_d2.data.formats.findings import Finding
+from vfnet_d2.data.formats.paths import Resolver
 from vfnet_d2.data.formats.records import Reading
 from vfnet_d2.data.formats.values import Notes, as_name
 from vfnet_d2.utils.errors import UserError
@@ -51,6 +52,9 @@ class Reader(ABC):
         self.given_root = root
         self.given_classes = None if classes is None else tuple(classes)
         self.notes = Notes()  # of the reading under way
+        self._owners: dict[
+            Path, tuple[str, bool]
+        ] = {}  # of images: the name, and if it was guessed
 
     @classmethod
     @abstractmethod
@@ -84,14 +88,62 @@ class Reader(ABC):
 
     def read(self) -> Iterator[Reading]:
         """Yield every image, and what is wrong with the files, in the order of the files."""
-        self.notes = Notes()
+        self.notes, self._owners = Notes(), {}
         yield from class_list_findings(self.classes, self.path)
         yield from self._read()
         yield from self.notes.findings()
 
+    @property
+    def trusted(self) -> tuple[Path, ...]:
+        """Folders below which files may lie."""
+        return (self.root,)
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        """Finds files below the trusted folders."""
+        return Resolver(self.trusted)
+
+    def locate(self, name: str, homes: Sequence[Path], file: Path, where: str) -> Path | Finding:
+        """Find an image; note it if its name had to be read otherwise than it is written.
+
+        Args:
+            name: as the annotation file has it.
+            homes: folders that it may be relative to.
+            file: the annotation file.
+            where: place in it, for messages.
+
+        Returns:
+            Where the image is, or should be; or a finding if it lies outside, or is taken for two.
+        """
+        path, how = self.resolver.find(name, homes)
+        if path is None:
+            return leaves_root(name, self.root, file, where)
+        if how == "missing":
+            return path
+        guessed = how != "as named"
+        first, first_guessed = self._owners.setdefault(path, (name, guessed))
+        if first != name and (guessed or first_guessed):
+            cause = f"{shorten(name)} and {shorten(first)} both seem to be {path}"
+            return Finding("ambiguous-image", str(file), where, cause)
+        if guessed:
+            self.note_path(how, name, path, file, where)
+        return path
+
+    def note_path(self, how: str, name: str, path: Path, file: Path, where: str) -> None:
+        """Note that a path was found otherwise than it is written."""
+        code = "moved-path" if how == "end" else "other-spelling"
+        self.notes.add(code, file, f"{shorten(name)} is read as {path}", where, kind=code)
+
     def class_index(self, name: str) -> int | None:
         """Position of a class name in :attr:`classes`, or None."""
         return self._index.get(as_name(name))
+
+    def lost_objects(self, count: int, file: Path, where: str) -> Iterator[Finding]:
+        """Yield a finding for each object of an image that cannot be used."""
+        for number in range(1, count + 1):
+            place = ", ".join(filter(None, (where, f"object {number}")))
+            cause = "its image cannot be used, so it is left out"
+            yield Finding("object-without-image", str(file), place, cause)
 
     def unknown_class(self, name: str, file: Path, where: str) -> Finding:
         """The finding for a class name that is not in :attr:`classes`."""

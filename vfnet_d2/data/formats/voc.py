@@ -19,7 +19,6 @@ from vfnet_d2.data.formats.classes import listed_classes, sorted_classes
 from vfnet_d2.data.formats.files import (
     IMAGE_SUFFIXES,
     below,
-    files_in,
     leaves_root,
     same_name,
     shorten,
@@ -29,7 +28,18 @@ from vfnet_d2.data.formats.findings import Finding
 from vfnet_d2.data.formats.reader import SPLIT_NAMES, Reader
 from vfnet_d2.data.formats.records import Annotation, ImageRecord, Reading, box_area
 from vfnet_d2.data.formats.values import as_flag, as_name, as_size
-from vfnet_d2.data.formats.voc_xml import CORNERS, agrees, names_in, parse, text
+from vfnet_d2.data.formats.voc_xml import (
+    CORNERS,
+    agrees,
+    has_xml,
+    names_in,
+    parse,
+    split_list,
+    text,
+    without_xml,
+    xml_files,
+    xml_folder,
+)
 from vfnet_d2.data.formats.voc_xml import box as box_of
 
 if TYPE_CHECKING:
@@ -47,17 +57,17 @@ class VocReader(Reader):
         """The folder, once for each list in ImageSets/Main."""
         if not path.is_dir():
             return {}
-        if _has_xml(path / "Annotations"):
-            lists = {name: path for name in SPLIT_NAMES if _split_list(path, name).is_file()}
+        if has_xml(path / "Annotations"):
+            lists = {name: path for name in SPLIT_NAMES if split_list(path, name).is_file()}
             if "train" in lists:
                 lists.pop("trainval", None)  # the union of two others
             return lists or {"": path}
-        return {"": path} if _has_xml(path) else {}
+        return {"": path} if has_xml(path) else {}
 
     def own_classes(self) -> tuple[str, ...]:
         """Those of classes.txt, else those of all splits, sorted."""
         return listed_classes(self.path) or sorted_classes(
-            name for folder in self.folders_of_splits() for name in names_in(_xml_files(folder))
+            name for folder in self.folders_of_splits() for name in names_in(xml_files(folder))
         )
 
     @cached_property
@@ -81,38 +91,48 @@ class VocReader(Reader):
                 yield Finding("malformed-annotations", str(file), "", cause)
             else:
                 yield from self._image(tree, file, count)
+        if not split_list(self.path, self.split).is_file():
+            paths = [os.path.realpath(path) for path in self._claimed]
+            for home in self._homes or [self.path]:
+                yield from without_xml(home, self.path, paths)
 
     def _files(self) -> Iterator[Path | Finding]:
         """The XML files of the split, or a finding for a listed one that does not exist."""
-        listing = _split_list(self.path, self.split)
+        listing = split_list(self.path, self.split)
         if not self.split or not listing.is_file():
-            yield from _xml_files(self.path)
+            yield from xml_files(self.path)
             return
-        lines = listing.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = listing.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         for number, line in enumerate(lines, start=1):
-            stem = line.strip()
-            if not stem:
-                continue
-            file = below(_xml_folder(self.path), f"{stem}.xml")
-            where = f"line {number}"
-            if file is None:
-                yield leaves_root(stem, _xml_folder(self.path), listing, where)
-            elif not os.path.isfile(file):
-                cause = f"{shorten(stem)} is listed, but {file} does not exist"
-                yield Finding("unreadable-annotations", str(listing), where, cause)
-            else:
-                yield file
+            if line.strip():
+                yield self._listed(line.strip(), listing, f"line {number}")
+
+    def _listed(self, entry: str, listing: Path, where: str) -> Path | Finding:
+        """The XML file that a line of a list means: a name, also with a suffix or folders."""
+        home = xml_folder(self.path)
+        slashed = entry.replace("\\", "/")
+        stem, suffix = os.path.splitext(slashed)
+        known = suffix.lower() in (".xml", *IMAGE_SUFFIXES)
+        names = [entry, slashed, *([stem, stem.rpartition("/")[2]] if known else [])]
+        for name in names:
+            file = self.resolver.spelled(f"{name}.xml", [home])
+            if file is not None:
+                return file
+        missing = below(home, f"{slashed}.xml")
+        if missing is None:
+            return leaves_root(entry, home, listing, where)
+        cause = f"{shorten(entry)} is listed, but {missing} does not exist"
+        return Finding("unreadable-annotations", str(listing), where, cause)
 
     def _image(self, tree: "Element", file: Path, number: int) -> Iterator[Reading]:
         filename = text(tree, "filename")
         path = self._image_path(filename, file)
-        if path is None:
-            yield leaves_root(filename, self.root, file, "filename")
-            return
-        problem = self._pairing(path, filename, file)
+        problem = path if isinstance(path, Finding) else self._pairing(path, filename, file)
         if problem is not None:
             yield problem
+            yield from self.lost_objects(len(tree.findall("object")), file, "")
             return
+        assert isinstance(path, Path)
         size = (as_size(text(tree, "size/width")), as_size(text(tree, "size/height")))
         width, height = size
         # Some tools write 0 x 0, which says nothing.
@@ -136,34 +156,42 @@ class VocReader(Reader):
             normalised=False,
         )
 
-    def _image_path(self, filename: str, file: Path) -> Path | None:
-        """Where the image is, or should be; None if its name leaves the root."""
-        name = filename.replace("\\", "/") or f"{file.stem}.jpg"
-        homes = [self.path / "JPEGImages", self.path / "images", file.parent]
+    @cached_property
+    def _homes(self) -> list[Path]:
+        """The folders that images may stand in, besides those of the XML files."""
+        homes = [self.path / "JPEGImages", self.path / "images"]
         if self.given_root is not None:
             homes = [self.given_root]
-        homes = [home for home in homes if home.is_dir()]
+        found = [self.resolver.spelled(str(home), [Path()], os.path.isdir) for home in homes]
+        return [home for home in found if home is not None]
+
+    def _image_path(self, filename: str, file: Path) -> Path | Finding:
+        """Where the image is, or should be; a finding if its name leaves the root."""
+        name = filename.replace("\\", "/") or f"{file.stem}.jpg"
+        homes = [*self._homes, *([] if self.given_root is not None else [file.parent])]
         inside = self._inside(file)
         own = [f"{inside}{suffix}" for s in IMAGE_SUFFIXES for suffix in (s, s.upper())]
         own.insert(0, f"{inside}{os.path.splitext(name)[1]}")
         # A name that agrees may have folders besides; one that does not counts last.
         first = agrees(filename, file) and "/" not in inside
-        order = (name, *own) if first else (*own, name)
-        for candidate in order:
-            for home in homes:
-                path = below(home, candidate)
-                if path is None and below(self.root, candidate) is None:
-                    return None
-                if path is not None and os.path.isfile(path):
-                    return path
-        return below((homes or [self.root])[0], name)
+        for candidate in (name, *own) if first else own:
+            path = self.resolver.exact(candidate, homes)
+            if path is not None:
+                return path
+        for candidate in dict.fromkeys(own):
+            path = self.resolver.spelled(candidate, homes)
+            if path is not None:
+                self.note_path("spelling", candidate, path, file, "filename")
+                return path
+        return self.locate(name, homes or [self.root], file, "filename")
 
     def _inside(self, file: Path) -> str:
         """An XML file's own name, with the folders below the folder of all, without suffix."""
-        return file.relative_to(_xml_folder(self.path)).with_suffix("").as_posix()
+        return file.relative_to(xml_folder(self.path)).with_suffix("").as_posix()
 
     def _pairing(self, path: Path, filename: str, file: Path) -> Finding | None:
         """Note what ``<filename>`` has to do with the image; a finding if it cannot be trusted."""
+        first = self._claimed.setdefault(str(path), file)
         if agrees(filename, file):
             return None
         shown = shorten(filename)
@@ -174,7 +202,6 @@ class VocReader(Reader):
         if not os.path.isfile(path):
             return None
         # Two XML files that name one image are as bad as one that names another's.
-        first = self._claimed.setdefault(str(path), file)
         own = file.with_name(f"{path.stem}.xml")
         other = own if own.is_file() else first
         if other != file:
@@ -202,23 +229,3 @@ class VocReader(Reader):
             cause = f"<difficult> must be 0 or 1, got {shorten(text(item, 'difficult'))}"
             return Finding("malformed-object", str(file), where, cause)
         return Annotation(box, index, difficult, box_area(box), where)
-
-
-def _xml_folder(folder: Path) -> Path:
-    """The folder of the XML files of a dataset."""
-    annotations = folder / "Annotations"
-    return annotations if annotations.is_dir() else folder
-
-
-def _xml_files(folder: Path) -> list[Path]:
-    """The XML files of a dataset; those beside images stand in one folder."""
-    home = _xml_folder(folder)
-    return files_in(home, "*.xml" if home == folder else "**/*.xml")
-
-
-def _has_xml(folder: Path) -> bool:
-    return bool(files_in(folder, "**/*.xml" if folder.name == "Annotations" else "*.xml"))
-
-
-def _split_list(path: Path, split: str) -> Path:
-    return path / "ImageSets" / "Main" / f"{split}.txt"

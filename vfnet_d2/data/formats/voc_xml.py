@@ -1,14 +1,21 @@
-"""Parts of Pascal VOC's XML files."""
+"""Pascal VOC's XML files: which there are, and what is in them."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import defusedxml
 from defusedxml import ElementTree
 
-from vfnet_d2.data.formats.files import same_name
+from vfnet_d2.data.formats.files import (
+    files_in,
+    fold,
+    images_in,
+    left_out_findings,
+    listed,
+    same_name,
+)
 from vfnet_d2.data.formats.findings import Finding
 from vfnet_d2.data.formats.records import BoxCorners
 from vfnet_d2.data.formats.values import as_name, as_number
@@ -59,3 +66,50 @@ def agrees(filename: str, file: Path) -> bool:
     """Whether ``<filename>`` is empty or has the XML file's own name, whatever its suffix."""
     base = filename.replace("\\", "/").rpartition("/")[2]
     return not base or same_name(file.stem, base, os.path.splitext(base)[0])
+
+
+def xml_folder(folder: Path) -> Path:
+    """The folder of the XML files of a dataset."""
+    annotations = folder / "Annotations"
+    return annotations if annotations.is_dir() else folder
+
+
+def xml_files(folder: Path) -> list[Path]:
+    """The XML files of a dataset; those beside images stand in one folder."""
+    home = xml_folder(folder)
+    return files_in(home, "*.xml" if home == folder else "**/*.xml")
+
+
+def has_xml(folder: Path) -> bool:
+    """Whether a folder has XML files."""
+    return bool(files_in(folder, "**/*.xml" if folder.name == "Annotations" else "*.xml"))
+
+
+def split_list(path: Path, split: str) -> Path:
+    """The file that lists the XML files of a split."""
+    return path / "ImageSets" / "Main" / f"{split}.txt"
+
+
+def without_xml(home: Path, folder: Path, used: Collection[str]) -> Iterator[Finding]:
+    """Yield findings that name the files in a folder of images which no XML file belongs to.
+
+    Args:
+        home: the folder of images.
+        folder: of the dataset.
+        used: real paths of the images that XML files belong to.
+    """
+    yield from left_out_findings(home)
+    stems = {_key(file.relative_to(xml_folder(folder))) for file in xml_files(folder)}
+    alone = [
+        path.relative_to(home)
+        for path in images_in(home)
+        if os.path.realpath(path) not in used and _key(path.relative_to(home)) not in stems
+    ]
+    if alone:
+        cause = f"{listed(list(map(str, alone)))}: no XML file belongs to it"
+        yield Finding("left-out-file", str(home), "", cause)
+
+
+def _key(path: Path) -> str:
+    """What an image and its XML file have in common."""
+    return fold(path.with_suffix("").as_posix())

@@ -7,24 +7,19 @@ format has no crowds.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
 from vfnet_d2.data.formats.classes import listed_classes
 from vfnet_d2.data.formats.files import (
-    IMAGE_SUFFIXES,
     UnreadableFileError,
-    below,
     files_in,
-    images_in,
-    leaves_root,
     read_text,
     shorten,
     upright_size,
 )
 from vfnet_d2.data.formats.findings import Finding
-from vfnet_d2.data.formats.reader import Reader
 from vfnet_d2.data.formats.records import (
     LARGEST_NORMALISED,
     Annotation,
@@ -33,27 +28,15 @@ from vfnet_d2.data.formats.records import (
     box_area,
 )
 from vfnet_d2.data.formats.values import as_id
-from vfnet_d2.data.formats.yolo_lines import Kind, corners_of, kind_of, label_file, values_of
-from vfnet_d2.data.formats.yolo_yaml import SPLIT_KEYS, YoloYaml, yaml_file
+from vfnet_d2.data.formats.yolo_files import YoloFiles
+from vfnet_d2.data.formats.yolo_lines import Kind, corners_of, kind_of, values_of
 
 
-class YoloReader(Reader):
+class YoloReader(YoloFiles):
     """A data.yaml, or a folder with one, or a folder with images/ and labels/."""
 
     name = "yolo"
     looks_like = "a data.yaml, a folder with one, or a folder with images/ and labels/*.txt"
-
-    @classmethod
-    def splits(cls, path: Path) -> Mapping[str, Path]:
-        """The data.yaml or folder, once for each split in it."""
-        config = yaml_file(path)
-        if config is not None:
-            named = [key for key in SPLIT_KEYS if YoloYaml(config).has_split(key)]
-            return dict.fromkeys(named, config) if len(named) > 1 else {"": config}
-        if not (path / "images").is_dir() or not files_in(path / "labels", "**/*.txt"):
-            return {}
-        named = [key for key in SPLIT_KEYS if (path / "images" / key).is_dir()]
-        return dict.fromkeys(named, path) if len(named) > 1 else {"": path}
 
     def own_classes(self) -> tuple[str, ...]:
         """``names`` of data.yaml, else those of classes.txt."""
@@ -74,19 +57,6 @@ class YoloReader(Reader):
     def _named_classes(self) -> tuple[str, ...]:
         return self.own_classes()
 
-    @cached_property
-    def root(self) -> Path:
-        """The folder of data.yaml, or the one that ``path`` in it names."""
-        if self.given_root is not None:
-            return self.given_root
-        return self.path if self._config is None else self._config.folder
-
-    @cached_property
-    def _config(self) -> YoloYaml | None:
-        if self.path.is_dir():
-            return None
-        return YoloYaml(self.path, root=self.given_root)
-
     def _largest_index(self) -> int:
         """Of all label files; -1 if there is none, and no more than 9999 for a damaged one."""
         largest = -1
@@ -106,67 +76,23 @@ class YoloReader(Reader):
             cause = f"neither data.yaml nor classes.txt: named {self.classes[0]} and so on"
             yield Finding("unnamed-classes", str(self.path), "", cause)
         number = 0
-        for found in self._images():
+        self._found = list(self._images())
+        for found in self._found:
             if isinstance(found, Finding):
                 yield found
             else:
                 number += 1
                 yield from self._image(found, number)
 
-    def _images(self) -> Iterator[Path | Finding]:
-        if self._config is None:
-            folder = self.path / "images"
-            folder = folder / self.split if (folder / self.split).is_dir() else folder
-            yield from images_in(folder)
-            yield from self._labels_alone(folder)
-            return
-        split = self.split
-        # A data.yaml in a folder named after its split has another key, mostly "train".
-        if not self._config.has_split(split):
-            split = next(filter(self._config.has_split, SPLIT_KEYS), "train")
-        for place in self._config.places(split):
-            if isinstance(place, Finding):
-                yield place
-            elif os.path.isdir(place):
-                yield from images_in(place)
-                yield from self._labels_alone(place)
-            else:
-                yield from self._listed(place)
-
-    def _labels_alone(self, folder: Path) -> Iterator[Finding]:
-        """Label files of a folder whose image does not exist."""
-        labels = label_file(folder / "x").parent
-        for file in files_in(labels, "**/*.txt") if labels != folder else []:
-            stem = folder / file.relative_to(labels).with_suffix("")
-            suffixes = [s for suffix in IMAGE_SUFFIXES for s in (suffix, suffix.upper())]
-            if file.name in ("classes.txt", "labels.txt"):
-                continue
-            if not any(stem.with_name(stem.name + suffix).is_file() for suffix in suffixes):
-                cause = f"there is no image {stem} with a suffix such as .jpg or .png"
-                yield Finding("missing-image", str(file), "", cause)
-
-    def _listed(self, listing: Path) -> Iterator[Path | Finding]:
-        """The images that a text file names, one a line, relative to it."""
-        try:
-            lines = read_text(listing).splitlines()
-        except UnreadableFileError as error:
-            yield Finding("unreadable-annotations", str(listing), "", str(error))
-            return
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            name = os.path.join(listing.parent, line.strip().replace("\\", "/"))
-            path = below(self.root, name)
-            where = f"line {number}"
-            yield leaves_root(line.strip(), self.root, listing, where) if path is None else path
-
     def _image(self, path: Path, number: int) -> Iterator[Reading]:
-        file = label_file(path)
+        file = self.label_of(path)
         width, height = upright_size(path)
         annotations = []
-        # Without a size there is no box; the check says why the image has none.
-        for found in self._objects(file, width, height) if width and os.path.exists(file) else []:
-            if isinstance(found, Finding):
+        for found in self._objects(file, width, height) if os.path.exists(file) else []:
+            if not width and not isinstance(found, Finding):
+                # Without a size there is no box; the check says why the image has none.
+                yield from self.lost_objects(1, file, found.where)
+            elif isinstance(found, Finding):
                 yield found
             else:
                 annotations.append(found)
@@ -231,10 +157,10 @@ class YoloReader(Reader):
         if task in ("segment", "obb", "pose"):
             return "keypoints" if task == "pose" else "polygons"
         rows = []
-        for image in self._images():
+        for image in self._found:
             if isinstance(image, Path):
                 try:
-                    lines = read_text(label_file(image)).splitlines()
+                    lines = read_text(self.label_of(image)).splitlines()
                 except UnreadableFileError:
                     continue
                 rows += [values for line in lines if len(values := values_of(line.split()[1:])) > 5]

@@ -105,11 +105,17 @@ def _share(answers: Sequence[bool]) -> float:
     return sum(answers) / len(answers)
 
 
-def label_file(image: Path) -> Path:
-    """Where the labels of an image stand: in ``labels`` for the last ``images`` of its path."""
+def label_file(image: Path, *, below: Path | None = None) -> Path:
+    """Where the labels of an image stand: in ``labels`` for the last ``images`` of its path.
+
+    Args:
+        image: its path.
+        below: a folder that the image lies in, whose own name and place do not count.
+    """
     parts = list(image.with_suffix(".txt").parts)
-    for position in range(len(parts) - 2, -1, -1):
-        if parts[position] == "images":
+    first = 0 if below is None else len(below.parts)
+    for position in range(len(parts) - 2, first - 1, -1):
+        if parts[position].casefold() == "images":
             parts[position] = "labels"
             break
     return Path(*parts)

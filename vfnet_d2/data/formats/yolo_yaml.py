@@ -10,14 +10,14 @@ import yaml
 
 from vfnet_d2.data.formats.files import (
     UnreadableFileError,
-    below,
     files_in,
     leaves_root,
     read_text,
     shorten,
 )
 from vfnet_d2.data.formats.findings import Finding
-from vfnet_d2.data.formats.values import as_name, as_size
+from vfnet_d2.data.formats.paths import Resolver
+from vfnet_d2.data.formats.values import as_id, as_name, as_size
 
 SPLIT_KEYS = ("train", "val", "valid", "test")
 
@@ -92,10 +92,7 @@ class YoloYaml:
         """Class names in the order of their indices; () if they cannot be used."""
         if isinstance(self._content, Finding) or self._names_problem is not None:
             return ()
-        names = self._content["names"]
-        if isinstance(names, dict):
-            names = [names[index] for index in range(len(names))]
-        return tuple(as_name(name) or "" for name in names)
+        return tuple(as_name(name) or "" for _, name in sorted(self._entries))
 
     @cached_property
     def folder(self) -> Path:
@@ -103,9 +100,9 @@ class YoloYaml:
         base = self._root if self._root is not None else self.path.parent
         wanted = None if isinstance(self._content, Finding) else self._content.get("path")
         if isinstance(wanted, str):
-            inside = below(base, os.path.relpath(self.path.parent / wanted, base))
-            if inside is not None and os.path.isdir(inside):
-                return inside
+            found = Resolver([base]).find(wanted, [self.path.parent], exists=os.path.isdir)
+            if found.path is not None and found.how in ("as named", "spelling"):
+                return found.path
         return base
 
     def places(self, key: str) -> Iterator[Path | Finding]:
@@ -115,28 +112,49 @@ class YoloYaml:
         value = self._content.get(key)
         items = value if isinstance(value, list) else [value]
         for item in items:
-            yield self._place(item, key)
+            yield from self._place(item, key)
 
-    def _place(self, item: Any, key: str) -> Path | Finding:
+    def _place(self, item: Any, key: str) -> Iterator[Path | Finding]:
         if not isinstance(item, str) or not item.strip():
             cause = f"expected a folder of images or a text file, got {shorten(item)}"
-            return Finding("malformed-annotations", str(self.path), key, cause)
-        name = item.strip().replace("\\", "/")
-        path = below(self.folder, name)
+            yield Finding("malformed-annotations", str(self.path), key, cause)
+            return
+        path, how = self._resolver.find(item, self._homes, exists=os.path.exists)
         if path is None:
-            # Some exporters write ../train/images for a folder that stands beside the file.
-            path = below(self.folder, name.lstrip("./"))
-            if path is None or not os.path.exists(path) or not name.startswith("../"):
-                return leaves_root(item, self.folder, self.path, key)
-        if not os.path.exists(path):
-            return Finding("no-images", str(self.path), key, f"{path} does not exist")
-        return path
+            yield leaves_root(item, self.folder, self.path, key)
+            return
+        if how == "missing":
+            yield Finding("no-images", str(self.path), key, f"{path} does not exist")
+            return
+        # Some exporters write ../train/images for a folder that stands beside the file.
+        beside = item.strip().replace("\\", "/").lstrip("./")
+        if how == "spelling" or (how == "end" and not path.as_posix().endswith(beside)):
+            code = "moved-path" if how == "end" else "other-spelling"
+            yield Finding(code, str(self.path), key, f"{shorten(item)} is read as {path}")
+        yield path
+
+    @property
+    def trusted(self) -> tuple[Path, ...]:
+        """Folders below which images must lie."""
+        return (self.folder,) if self._root is not None else (self.folder, self.path.parent)
+
+    @cached_property
+    def _resolver(self) -> Resolver:
+        return Resolver(self.trusted)
+
+    @property
+    def _homes(self) -> tuple[Path, ...]:
+        return (self.folder, self.path.parent)
 
     @cached_property
     def _content(self) -> dict[str, Any] | Finding:
         """The file, or why it cannot be used."""
         try:
-            content = yaml.safe_load(read_text(self.path))
+            text = read_text(self.path)
+            content = yaml.safe_load(text)
+            if isinstance(content, dict) and "names" in content:
+                # As written: YAML makes True of yes, 8 of 010 and 750 of 12:30.
+                content["names"] = yaml.load(text, Loader=yaml.BaseLoader)["names"]
         except UnreadableFileError as error:
             return Finding("unreadable-annotations", str(self.path), "", str(error))
         except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -153,21 +171,33 @@ class YoloYaml:
     def _names_problem(self) -> Finding | None:
         assert not isinstance(self._content, Finding)
         names = self._content.get("names")
-        items = list(names.values()) if isinstance(names, dict) else names
-        if not isinstance(items, list) or not all(isinstance(n, str | int | float) for n in items):
+        if not isinstance(names, list | dict):
             cause = "names must be a list, or class indices with their names"
             return Finding("malformed-annotations", str(self.path), "names", cause)
-        if isinstance(names, dict) and set(names) != set(range(len(names))):
+        if {index for index, _ in self._entries} != set(range(len(names))):
             keys = shorten(list(names))
             cause = f"{len(names)} names must have the indices 0 to {len(names) - 1}, got {keys}"
             return Finding("malformed-annotations", str(self.path), "names", cause)
+        for index, name in self._entries:
+            if as_name(name) is None:
+                cause = f"name {index} must be text, put in quotes if need be, got {shorten(name)}"
+                return Finding("malformed-annotations", str(self.path), "names", cause)
         return None
+
+    @property
+    def _entries(self) -> list[tuple[Any, Any]]:
+        """The entries of ``names``: index and name, as they are written."""
+        assert not isinstance(self._content, Finding)
+        names = self._content["names"]
+        if isinstance(names, dict):
+            return [(as_id(index), name) for index, name in names.items()]
+        return list(enumerate(names))
 
     @property
     def _count_problem(self) -> Finding | None:
         assert not isinstance(self._content, Finding)
         count = self._content.get("nc")
-        if count is None or not self.names or count == len(self.names):
+        if count is None or not self.names or as_size(count) == len(self.names):
             return None
         cause = f"nc is {shorten(count)}, but there are {len(self.names)} names"
         return Finding("malformed-annotations", str(self.path), "nc", cause)

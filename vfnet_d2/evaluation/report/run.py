@@ -19,6 +19,7 @@ from vfnet_d2.evaluation.report.build import make_report
 from vfnet_d2.evaluation.report.coco_metrics import AUTO
 from vfnet_d2.evaluation.report.data import ReportInputError, from_coco
 from vfnet_d2.evaluation.report.gallery import add_pictures
+from vfnet_d2.evaluation.report.results import readable_truth, results_of
 from vfnet_d2.evaluation.report.write import write_report
 from vfnet_d2.inference.plain import PlainInference
 from vfnet_d2.inference.predictor import Predictor
@@ -66,8 +67,8 @@ def evaluate_files(
         OSError: a file cannot be read.
         ReportInputError: it is no JSON, or not of the format.
     """
-    truth = _read_json(ground_truth)
-    data = from_coco(truth, _read_json(detections))
+    truth = readable_truth(_read_json(ground_truth), ground_truth)
+    data = from_coco(truth, results_of(_read_json(detections), truth, detections))
     root = image_root or _usual_root(ground_truth)
     report = make_report(
         data,

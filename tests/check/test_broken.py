@@ -4,14 +4,17 @@
 """
 
 import json
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.helpers.reference import DATA
-from vfnet_d2.data.check.fix import write_fixed
-from vfnet_d2.data.check.run import check_dataset
+from vfnet_d2.check.across import Split
+from vfnet_d2.check.fix import Change, write_fixed
+from vfnet_d2.check.run import DatasetError, check_dataset
 from vfnet_d2.data.formats.findings import CODES
 from vfnet_d2.data.formats.opening import open_dataset, open_splits
 from vfnet_d2.data.formats.reader import FormatError
@@ -53,10 +56,26 @@ UNCORRECTED = {"image-in-two-splits", "duplicate-class", "different-classes"}
 UNCORRECTED |= {"no-classes", "no-images", "no-objects"}
 
 
+def assert_explained(splits: Mapping[str, Split], folder: Path, changes: list[Change]) -> None:
+    """Every image and object of the original is in the copy, or has a change of its own."""
+    kinds = Counter(change.kind for change in changes)
+    copied = [json.loads(file.read_text()) for file in folder.rglob("annotations.json")]
+    images = sum(len(split.records) for split in splits.values())
+    objects = sum(len(r.annotations) for split in splits.values() for r in split.records)
+    assert sum(len(c["images"]) for c in copied) + kinds["left out an image"] == images
+    assert sum(len(c["annotations"]) for c in copied) + kinds["left out a box"] == objects
+
+
 @pytest.mark.parametrize("name", OPENED)
 def test_a_corrected_copy(name: str, tmp_path: Path) -> None:
     splits = check_dataset(readers(name), workers=1).splits
-    write_fixed(splits, tmp_path / "fixed")
+    try:
+        changes = write_fixed(splits, tmp_path / "fixed")
+    except DatasetError as error:
+        assert "would be left" in str(error)
+        assert not (tmp_path / "fixed").exists()
+        return
+    assert_explained(splits, tmp_path / "fixed", changes)
     left = check_dataset(open_splits(tmp_path / "fixed"), workers=1).errors
     assert [finding for finding in left if finding.code not in UNCORRECTED] == []
 

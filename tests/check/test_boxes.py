@@ -1,11 +1,11 @@
-"""Tests of vfnet_d2.data.check.boxes."""
+"""Tests of vfnet_d2.check.boxes."""
 
 import math
 
 import pytest
 
 from tests.helpers.small_datasets import record
-from vfnet_d2.data.check.boxes import box_findings, clip_box
+from vfnet_d2.check.boxes import box_findings, clip_box
 
 NAN, INF = math.nan, math.inf
 

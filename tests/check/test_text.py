@@ -1,10 +1,10 @@
-"""Tests of vfnet_d2.data.check.text."""
+"""Tests of vfnet_d2.check.text."""
 
 import json
 
 import pytest
 
-from vfnet_d2.data.check.text import findings_json, findings_text, verdict
+from vfnet_d2.check.text import findings_json, findings_text, verdict
 from vfnet_d2.data.formats.findings import CODES, Finding
 
 MANY = [Finding("unknown-class", "a.txt", f"line {i}", "class index 9") for i in range(1, 1001)]

@@ -1,10 +1,12 @@
-"""Tests of vfnet_d2.data.check.summary."""
+"""Tests of vfnet_d2.check.summary."""
 
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.small_datasets import CLASSES, record
-from vfnet_d2.data.check.across import Split
-from vfnet_d2.data.check.summary import summarise, summary_text
+from vfnet_d2.check.across import Split
+from vfnet_d2.check.summary import resized_sides, resized_text, summarise, summary_text
 from vfnet_d2.data.formats.coco import CocoReader
 
 
@@ -41,7 +43,28 @@ def test_text() -> None:
         "class      objects    images        small    medium         large",
         "                                < 32 x 32              >= 96 x 96",
     ]
-    assert [line.split() for line in lines[-2:]] == [
+    assert [line.split() for line in lines[6:8]] == [
         ["cat", "4", "1", "1", "2", "1"],
         ["dog", "1", "1", "1", "0", "0"],
     ]
+
+
+def test_sides_after_resizing() -> None:
+    # 2,000 x 1,600: the shorter side becomes 800, so everything is halved; 3,000 x 1,000: the
+    # longer one may have 1,333 pixels, a factor of 0.4443.
+    first = record(size=(2000, 1600), boxes=[(0, 0, 40, 10), (0, 0, 8, 8)])
+    second = record(size=(3000, 1000), boxes=[(0, 0, 30, 30), (5, 5, 1, 1)])
+    assert resized_sides([first, second]) == pytest.approx([4, 10, 30 * 1333 / 3000])
+    crowd = first.annotations[0]._replace(iscrowd=True)
+    assert resized_sides([first._replace(annotations=(crowd,), width=0)]) == []
+
+
+def test_what_to_do_about_small_objects() -> None:
+    # 5 of 10 objects have a side of 4 at 800, so 1,600 makes 8 of them.
+    few = record(size=(800, 800), boxes=[(0, 0, 9, 9)] * 10)
+    many = record(size=(800, 800), boxes=[(0, 0, 4, 4)] * 5 + [(0, 0, 50, 50)] * 5)
+    assert "0% are below 8" in resized_text([few])
+    assert "larger images" not in resized_text([few])
+    assert "50% are below 8" in resized_text([many])
+    assert "a shorter side of 1600 for nine in ten" in resized_text([many])
+    assert resized_text([]) == ""

@@ -1,4 +1,4 @@
-"""Tests of vfnet_d2.data.check.images; what broken files give is in test_broken.py."""
+"""Tests of vfnet_d2.check.images; what broken files give is in test_broken.py."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from detectron2.data import detection_utils
 
 from tests.helpers.small_datasets import record, save_image
-from vfnet_d2.data.check.images import (
+from vfnet_d2.check.images import (
     ImageFacts,
     image_findings,
     inspect_image,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vfnet_d2.data.check.images import ImageFacts
+from vfnet_d2.check.images import ImageFacts
 from vfnet_d2.data.formats.findings import Finding
 from vfnet_d2.data.formats.reader import Reader
 from vfnet_d2.data.formats.records import ImageRecord

@@ -1,15 +1,17 @@
 """A corrected copy of a dataset, in COCO format; the original is never touched."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
-from vfnet_d2.data.check.across import Split
-from vfnet_d2.data.check.boxes import box_findings, clip_box
-from vfnet_d2.data.check.images import ImageFacts
+from vfnet_d2.check.across import Split
+from vfnet_d2.check.boxes import box_findings, clip_box
+from vfnet_d2.check.images import ImageFacts
+from vfnet_d2.check.run import DatasetError
+from vfnet_d2.data.formats.findings import Finding
 from vfnet_d2.data.formats.records import Annotation, BoxCorners, ImageRecord
 from vfnet_d2.data.formats.write import image_names, write_coco_json
 from vfnet_d2.utils.files import new_folder, write_text
@@ -17,6 +19,22 @@ from vfnet_d2.utils.files import new_folder, write_text
 _JPEG_QUALITY = 95
 # Boxes that no clipping can help.
 _LOST = ("box-not-finite", "box-inverted", "box-without-area", "box-off-image")
+
+
+# What the copy has otherwise because of how the original was read; errors are left out.
+_WRITTEN = {
+    "converted-value": "wrote a value as it was read",
+    "missing-value": "filled in missing values",
+    "other-filename": "gave an image the name of its annotations",
+    "moved-path": "wrote a path as it was found",
+    "other-spelling": "wrote a path as it was found",
+    "moved-dataset": "wrote a path as it was found",
+    "ignored-numbers": "left out numbers that are no box",
+    "annotation-id-zero": "numbered ids anew",
+    "sparse-category-ids": "numbered ids anew",
+    "unnamed-classes": "named the classes",
+    "left-out-file": "did not copy files that are not read",
+}
 
 
 class Change(NamedTuple):
@@ -43,7 +61,10 @@ def write_fixed(splits: Mapping[str, Split], folder: Path) -> list[Change]:
 
     Raises:
         FileExistsError: there is something at ``folder``.
+        DatasetError: no image, or none of the objects, of a split would be left.
     """
+    if not any(record.annotations for split in splits.values() for record in split.records):
+        raise DatasetError(f"{folder} is not written: there is no object, so none would be left")
     changes: list[Change] = []
     with new_folder(folder) as scratch:
         for name, split in splits.items():
@@ -55,21 +76,24 @@ def write_fixed(splits: Mapping[str, Split], folder: Path) -> list[Change]:
 
 
 def _write_split(split: Split, folder: Path) -> list[Change]:
-    changes = [
-        Change("left out what cannot be read", str(finding))
-        for finding in split.unread
-        if finding.severity == "error"
-    ]
+    changes = list(map(_of_reading, split.unread))
     kept: list[tuple[ImageRecord, ImageFacts]] = []
     for record, facts in zip(split.records, split.facts, strict=True):
         if facts.stored == (0, 0):
             problem = facts.problem[1] if facts.problem else ""
             changes.append(Change("left out an image", f"{record.path}: {problem}"))
+            changes += [
+                Change(
+                    "left out a box", f"{record.path}, {annotation.where}: its image is left out"
+                )
+                for annotation in record.annotations
+            ]
         else:
             fixed, made = _fix_record(record, facts)
             changes += made
             kept.append((fixed, facts))
     records = [record for record, _ in kept]
+    _refuse_empty(split, records, changes)
     names = image_names(records)
     for (record, facts), name in zip(kept, names, strict=True):
         target = folder / "images" / name
@@ -80,6 +104,28 @@ def _write_split(split: Split, folder: Path) -> list[Change]:
             _store_upright(record.path, target)
     write_coco_json(folder / "annotations.json", records, names, split.reader.classes)
     return changes
+
+
+def _of_reading(finding: Finding) -> Change:
+    """What a finding about the annotation files means for the copy."""
+    if finding.severity == "error":
+        return Change("left out what cannot be read", str(finding))
+    return Change(_WRITTEN.get(finding.code, "wrote what was read"), str(finding))
+
+
+def _refuse_empty(split: Split, records: Sequence[ImageRecord], changes: Sequence[Change]) -> None:
+    """Raise DatasetError if nothing to learn from would be left."""
+    objects = sum(len(record.annotations) for record in records)
+    left_out = [change for change in changes if change.kind.startswith("left out")]
+    # A set of empty images, for validation, may be meant; one that lost its objects is not.
+    if records and (objects or not left_out):
+        return
+    first = f", such as {left_out[0].place}" if left_out else ""
+    missing = "image" if not records else "object"
+    raise DatasetError(
+        f"the corrected copy of {split.file} is not written: no {missing} would be left; "
+        f"{len(left_out):,} things would be left out{first}. Correct the dataset itself"
+    )
 
 
 def _fix_record(record: ImageRecord, facts: ImageFacts) -> tuple[ImageRecord, list[Change]]:

@@ -1,4 +1,4 @@
-"""Tests of vfnet_d2.data.check.run."""
+"""Tests of vfnet_d2.check.run."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.log_lines import log_lines
 from tests.helpers.small_datasets import save_image, write_files
-from vfnet_d2.data.check.run import DatasetError, check_dataset, quick_check
+from vfnet_d2.check.run import DatasetError, check_dataset, quick_check
 from vfnet_d2.data.formats.opening import open_splits
 
 YAML = "train: images\nnames: [cat]\n"
@@ -50,7 +50,7 @@ def test_training_stops_on_errors(tmp_path: Path) -> None:
 
 def test_training_goes_on_after_warnings(tmp_path: Path) -> None:
     path = dataset(tmp_path, "0 0.5 0.5 0.2 0.2\n0 0.5 0.5 0 0.2\n")
-    with log_lines("vfnet_d2.data.check.run") as lines:
+    with log_lines("vfnet_d2.check.run") as lines:
         report = quick_check(open_splits(path))
     assert [finding.code for finding in report.findings] == ["box-without-area"]
     assert "warning box-without-area (once)" in lines[0]

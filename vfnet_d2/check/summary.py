@@ -1,17 +1,22 @@
 """What a dataset holds: counts for each class and size, and images without objects."""
 
+import math
+import textwrap
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from tabulate import tabulate
 
-from vfnet_d2.data.check.across import Split
-from vfnet_d2.data.check.text import plural
-from vfnet_d2.data.formats.records import Annotation
+from vfnet_d2.check.across import Split
+from vfnet_d2.check.text import plural
+from vfnet_d2.data.formats.records import Annotation, ImageRecord
 
 # COCO's ranges of area, in square pixels.
 SMALL_AREA, MEDIUM_AREA = 32**2, 96**2
 SIZES = ("small", "medium", "large")
+# Pixels of the finest level's stride: smaller objects share its cells; and how many are many.
+FINEST, MANY = 8, 0.1
 _MOST_ROWS = 100  # classes in the table
 
 
@@ -20,6 +25,50 @@ def size_of(annotation: Annotation) -> str:
     if annotation.area < SMALL_AREA:
         return "small"
     return "medium" if annotation.area < MEDIUM_AREA else "large"
+
+
+def resized_sides(
+    records: Sequence[ImageRecord], *, shorter: int = 800, longest: int = 1333
+) -> list[float]:
+    """Square roots of box areas in pixels after resizing as in training, smallest first.
+
+    Args:
+        records: images; those of unknown size, crowds and unusable boxes do not count.
+        shorter: side that images are resized to.
+        longest: side that they do not exceed.
+    """
+    sides = []
+    for record in records:
+        if not record.width or not record.height:
+            continue
+        low, high = sorted((record.width, record.height))
+        scale = min(shorter / low, longest / high)
+        for annotation in record.annotations:
+            x1, y1, x2, y2 = annotation.box
+            usable = all(map(math.isfinite, annotation.box)) and x2 > x1 and y2 > y1
+            if usable and not annotation.iscrowd:
+                sides.append(scale * math.sqrt((x2 - x1) * (y2 - y1)))
+    return sorted(sides)
+
+
+def resized_text(records: Sequence[ImageRecord]) -> str:
+    """Say how large objects are after resizing, and what to do if many become too small."""
+    sides = resized_sides(records)
+    if not sides:
+        return ""
+    median, tenth = sides[len(sides) // 2], sides[len(sides) // 10]
+    small = sum(side < FINEST for side in sides) / len(sides)
+    text = (
+        "With the shorter side resized to 800 (the longer to at most 1,333), objects have a side "
+        f"of {median:.0f} pixels in the middle, {tenth:.0f} at the 10th percentile; {small:.0%} "
+        f"are below {FINEST}, too small for the finest level."
+    )
+    if small > MANY:
+        text += (
+            f" Train and predict on larger images, with a shorter side of "
+            f"{math.ceil(800 * FINEST / tenth)} for nine in ten, or cut images into tiles."
+        )
+    return text
 
 
 def summarise(split: Split) -> dict[str, Any]:
@@ -86,4 +135,6 @@ def summary_text(name: str, split: Split) -> str:
         lines += ["", table]
     if len(rows) > _MOST_ROWS:
         lines.append(f"and {len(rows) - _MOST_ROWS:,} more classes")
+    resized = textwrap.wrap(resized_text(split.records), 100)
+    lines += ["", *resized] if resized else []
     return "\n".join(lines)

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from vfnet_d2.data.check.across import Split, class_findings, copy_findings
-from vfnet_d2.data.check.boxes import box_findings
-from vfnet_d2.data.check.images import ImageFacts, image_findings, inspect_images
-from vfnet_d2.data.check.text import findings_text, plural
+from vfnet_d2.check.across import Split, class_findings, copy_findings
+from vfnet_d2.check.boxes import box_findings
+from vfnet_d2.check.images import ImageFacts, image_findings, inspect_images
+from vfnet_d2.check.text import findings_text, plural
 from vfnet_d2.data.formats.findings import Finding
 from vfnet_d2.data.formats.reader import Reader
 from vfnet_d2.data.formats.records import Reading, findings_of, records_of

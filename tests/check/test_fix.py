@@ -1,4 +1,4 @@
-"""Tests of vfnet_d2.data.check.fix."""
+"""Tests of vfnet_d2.check.fix."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.helpers.small_datasets import boxes_of, read, save_image, write_files
-from vfnet_d2.data.check.fix import Change, write_fixed
-from vfnet_d2.data.check.run import check_dataset
+from vfnet_d2.check.fix import Change, write_fixed
+from vfnet_d2.check.run import DatasetError, check_dataset
 from vfnet_d2.data.formats.opening import open_dataset, open_splits
 
 
@@ -21,14 +21,14 @@ def fixed(source: Path, target: Path) -> list[Change]:
 def coco(folder: Path, *boxes: list[Any], size: tuple[int, int] = (100, 50)) -> Path:
     """A COCO JSON of an image a.png, which is not written."""
     annotations = [
-        {"id": i, "image_id": 7, "category_id": 3, "bbox": box, "area": 8}
+        {"id": i, "image_id": 7, "category_id": 1, "bbox": box, "area": 8, "iscrowd": 0}
         for i, box in enumerate(boxes, start=1)
     ]
     image = {"id": 7, "file_name": "a.png", "width": size[0], "height": size[1]}
     content = {
         "images": [image],
         "annotations": annotations,
-        "categories": [{"id": 3, "name": "cat"}],
+        "categories": [{"id": 1, "name": "cat"}],
     }
     return write_files(folder, {"annotations.json": json.dumps(content)})
 
@@ -120,3 +120,47 @@ def test_splits_get_folders_that_open_again(tmp_path: Path) -> None:
         save_image(tmp_path / "old" / split / "a.png", size=size)
     fixed(tmp_path / "old", tmp_path / "new")
     assert list(open_splits(tmp_path / "new")) == ["train", "val"]
+
+
+def test_what_was_converted_is_said(tmp_path: Path) -> None:
+    path = coco(tmp_path / "old", [1, 2, 4, 4], [5, 5, 6, 6])
+    content = json.loads((path / "annotations.json").read_text())
+    first, second = content["annotations"]
+    first["iscrowd"] = "1"
+    del second["area"]
+    (path / "annotations.json").write_text(json.dumps(content))
+    save_image(path / "a.png")
+    changes = fixed(path, tmp_path / "new")
+    assert [change.kind for change in changes] == [
+        "wrote a value as it was read",
+        "filled in missing values",
+    ]
+    assert "iscrowd is text, such as '1': read as 1" in changes[0].place
+    (item,), _ = read(open_dataset(tmp_path / "new"))
+    assert [(a.iscrowd, a.area) for a in item.annotations] == [(True, 8), (False, 36)]
+
+
+def test_objects_of_images_that_are_left_out_are_listed(tmp_path: Path) -> None:
+    path = coco(tmp_path / "old", [1, 2, 4, 4])
+    content = json.loads((path / "annotations.json").read_text())
+    gone = [{"id": 8, "file_name": "../../x.png"}, {"id": 9, "file_name": "gone.png"}]
+    content["images"] += [{**entry, "width": 9, "height": 9} for entry in gone]
+    (first,) = content["annotations"]
+    content["annotations"] += [{**first, "id": n, "image_id": n} for n in (8, 9)]
+    (path / "annotations.json").write_text(json.dumps(content))
+    save_image(path / "a.png")
+    said = [str(change) for change in fixed(path, tmp_path / "new")]
+    assert any("annotation 8: its image 8 cannot be used" in text for text in said)
+    assert any("annotation 9: its image is left out" in text for text in said)
+
+
+@pytest.mark.parametrize("boxes", [[[5, 5, 0, 5]], [[200, 0, 5, 5], [1, 1, -4, 2]]])
+def test_a_copy_without_objects_is_not_written(tmp_path: Path, boxes: list[Any]) -> None:
+    path = coco(tmp_path / "old", *boxes)
+    save_image(path / "a.png")
+    with pytest.raises(DatasetError, match=r"no object would be left; \d things .* such as"):
+        fixed(path, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    (path / "a.png").unlink()
+    with pytest.raises(DatasetError, match="no image would be left"):
+        fixed(path, tmp_path / "new")
