@@ -39,9 +39,9 @@ MODES: dict[str, dict[str, Any]] = {
     "EMA": {"ema": True},
     "accumulation 2": {"accumulate": 2},
     "bfloat16": {"amp": "bfloat16"},
-    "float16": {"amp": "float16"},
     "2 workers": {"workers": 2},
     "2 processes": {"processes": 2},
+    "float16": {"amp": "float16"},
 }
 SYSTEMS = ("YAML", "LazyConfig", "vfnet train")
 
@@ -72,7 +72,7 @@ POINTS = {
     "SIGTERM": Point("step", 4, SIGTERM, 143),
     "SIGINT": Point("step", 4, SIGINT, 130),
     "SIGUSR1": Point("step", 4, SIGUSR1, 138),
-    "SIGTERM, validation": Point("evaluation", 2, SIGTERM, 143),
+    "SIGTERM in validation": Point("evaluation", 2, SIGTERM, 143),
 }
 
 
@@ -122,7 +122,14 @@ def forked(work: Callable[[], object], log: Path) -> int:
 
 
 def train(
-    system: str, mode: str, data: Path, output: Path, *, resume: bool, point: Point | None = None
+    system: str,
+    mode: str,
+    data: Path,
+    output: Path,
+    *,
+    resume: bool,
+    point: Point | None = None,
+    log: Path | None = None,
 ) -> int:
     """Train in forked processes; return the status of the first that did not end well, or 0.
 
@@ -133,6 +140,7 @@ def train(
         output: folder of the training.
         resume: go on where it was ended.
         point: where it is ended.
+        log: what it prints; None is ``run.log`` in the output folder.
     """
     options = MODES[mode]
     processes = options.get("processes", 1)
@@ -146,7 +154,7 @@ def train(
         start(system, options, data, output, resume=resume)
 
     if processes == 1:
-        return forked(work, output / "run.log")
+        return forked(work, log or output / "run.log")
     (output / "rendezvous").unlink(missing_ok=True)
     others = [
         _background(functools.partial(work, rank), output / f"run_{rank}.log")
@@ -265,7 +273,8 @@ def start_vfnet(
 
     flags = ["--ema"] if options.get("ema") else []
     flags += ["--accumulate", str(options["accumulate"])] if "accumulate" in options else []
-    flags += ["--amp", {"bfloat16": "bf16", "float16": "fp16"}[options["amp"]]] * ("amp" in options)
+    if "amp" in options:
+        flags += ["--amp", {"bfloat16": "bf16", "float16": "fp16"}[options["amp"]]]
     flags += ["--resume"] * resume
     keys = {**common_keys(options), "SOLVER.MAX_ITER": ITERATIONS}
     status = main(

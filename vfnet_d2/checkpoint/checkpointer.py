@@ -28,7 +28,7 @@ from vfnet_d2.checkpoint.imagenet import (
 )
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
 from vfnet_d2.checkpoint.pickles import check_pickle
-from vfnet_d2.checkpoint.saving import check_finite, explained
+from vfnet_d2.checkpoint.saving import check_finite, explained, gone
 from vfnet_d2.utils.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -90,10 +90,7 @@ class CheckedCheckpointer(DetectionCheckpointer):
         To make it anew would hide that it was deleted, or that its disk is no longer mounted.
         """
         if self._saw_folder and not folder.is_dir():
-            raise FileNotFoundError(
-                f"the folder {folder} is gone, with what was in it: deleted, or its disk not "
-                "mounted any more"
-            )
+            raise FileNotFoundError(gone(folder))
         self._saw_folder = True
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:

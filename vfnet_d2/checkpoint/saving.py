@@ -65,6 +65,26 @@ def explained(path: Path, content: Mapping[str, Any]) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def needed(folder: Path) -> Iterator[None]:
+    """Say so where a block fails to write because its output folder is gone.
+
+    Raises:
+        SaveError: the block raised OSError, and there is no such folder.
+    """
+    try:
+        yield
+    except OSError as error:
+        if folder.is_dir() or isinstance(error, SaveError):
+            raise
+        raise SaveError(f"{gone(folder)}. {_space(folder / 'x')}") from error
+
+
+def gone(folder: Path) -> str:
+    """Return what is said of an output folder that was there and is not any more."""
+    return f"the folder {folder} is gone, with what was in it: deleted, or its disk not mounted"
+
+
 def _space(path: Path) -> str:
     """Return how much room there is, in the nearest folder above the path that is there."""
     folder = next((parent for parent in path.absolute().parents if parent.is_dir()), Path("/"))

@@ -44,6 +44,17 @@ def distribute(model: nn.Module, **options: Any) -> nn.Module:
     )
 
 
+def share_buffers(model: nn.Module) -> None:
+    """Give all processes the first one's statistics of norms, which checkpoints hold.
+
+    Each process gathers its own in training; an evaluation shared by them would be of several
+    models otherwise, none of which but the first can be resumed.
+    """
+    if comm.get_world_size() > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, 0)
+
+
 class FailedStep(NamedTuple):
     """A step that would have made the weights useless.
 

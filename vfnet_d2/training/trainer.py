@@ -12,6 +12,7 @@ from detectron2.utils.events import EventWriter
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from vfnet_d2.checkpoint.saving import needed
 from vfnet_d2.training.components import Components
 from vfnet_d2.training.evaluation_hooks import acting_on_evaluations
 from vfnet_d2.training.hooks.best_model import ValidationHistory, save_weights
@@ -25,7 +26,7 @@ from vfnet_d2.training.hooks.sampler_state import SamplerState
 from vfnet_d2.training.hooks.trackers import TRACKERS
 from vfnet_d2.training.optimizers import base_rates, clip_total_norm, resume_learning_rates
 from vfnet_d2.training.options import check_options
-from vfnet_d2.training.steps import StepTrainer, distribute
+from vfnet_d2.training.steps import StepTrainer, distribute, share_buffers
 from vfnet_d2.utils.files import remove_leftovers
 
 logger = logging.getLogger(__name__)
@@ -200,7 +201,7 @@ class Trainer(DefaultTrainer):
         if comm.is_main_process():
             remove_leftovers(self.output, names=("model_*", "last_checkpoint*", f"{HISTORY}*"))
         try:
-            with self.preemption.watching():
+            with self.preemption.watching(), needed(self.output):
                 TrainerBase.train(self, self.start_iter, self.max_iter)
         except EarlyStopError:
             if comm.is_main_process():
@@ -242,6 +243,7 @@ class Trainer(DefaultTrainer):
 
     def _evaluate(self) -> dict[str, Any]:
         """Evaluate in all processes."""
+        share_buffers(self.validated)
         with self.preemption.interrupting():
             self.last_results = self.parts.evaluate(self.validated, self.parts.test_sets)
         return self.last_results
