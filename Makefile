@@ -1,7 +1,7 @@
-# make demo | test | test-isa | lint | bench: each first sets up what it needs, in VENV, and installs nothing the second time.
+# make demo | test | test-isa | faults | lint | bench: each first sets up what it needs, in VENV, and installs nothing the second time.
 #   PYTHON=python3.12    the interpreter of a new environment
 #   VENV=/other/place    the environment; this Makefile owns it
-#   DEMO_ARGS, TEST_ARGS, BENCH_ARGS    arguments for what is run
+#   DEMO_ARGS, TEST_ARGS, FAULTS_ARGS, BENCH_ARGS    arguments for what is run
 
 # The set pins pip itself: a newer one refuses the index's Detectron2, so do not advertise it.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -26,7 +26,7 @@ PACKAGES := $(VENV)/.packages-$(call digest,requirements.txt requirements-dev.tx
 DETECTRON2 := $(VENV)/.detectron2-$(call digest,$(DETECTRON2_TOOLS))
 PROJECT := $(VENV)/.project-$(call digest,setup.py pyproject.toml)-$(shell pwd | cksum | tr ' ' '-')
 
-.PHONY: help setup demo test test-isa lint bench clean
+.PHONY: help setup demo test test-isa faults lint bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -45,6 +45,9 @@ test-isa: setup
 	  $(BIN)/python -m pytest $(TEST_ARGS) $(NUMERIC) $(NOT_NUMERIC:%=--ignore=%)
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \
 	  $(BIN)/python -m pytest $(TEST_ARGS) $(NUMERIC) $(NOT_NUMERIC:%=--ignore=%)
+
+faults: setup
+	$(BIN)/python -W ignore tools/faults.py $(FAULTS_ARGS)
 
 lint: setup
 	$(BIN)/python -m ruff format --check .

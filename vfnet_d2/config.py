@@ -57,6 +57,8 @@ class TrainingOptions(NamedTuple):
         keep_best: save the weights of the highest AP as ``model_best.pth``.
         patience: evaluations without a higher AP that end the training; 0 for none.
         pictures: draw the first batch, and predictions beside ground truth at each evaluation.
+        skip_bad_batches: steps whose loss or gradient is not finite that are left out; the next
+            one ends the training, as the first one does with 0.
         trackers: experiment trackers beside TensorBoard, "wandb" or "mlflow".
     """
 
@@ -67,6 +69,7 @@ class TrainingOptions(NamedTuple):
     keep_best: bool = False
     patience: int = 0
     pictures: bool = False
+    skip_bad_batches: int = 0
     trackers: tuple[str, ...] = ()
 
 

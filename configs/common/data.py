@@ -2,16 +2,13 @@
 
 import detectron2.data.transforms as T
 from detectron2.config import LazyCall as L
-from detectron2.data import (
-    DatasetMapper,
-    build_detection_test_loader,
-    build_detection_train_loader,
-)
+from detectron2.data import DatasetMapper, build_detection_test_loader
 from omegaconf import DictConfig, OmegaConf
 
 from vfnet_d2.augmentation.mapper import BoxAwareMapper
 from vfnet_d2.data.loading import load_dataset
 from vfnet_d2.evaluation.coco import build_coco_evaluator
+from vfnet_d2.training.loading.loader import build_training_loader
 
 
 def detection_data(
@@ -33,7 +30,7 @@ def detection_data(
     """
     return OmegaConf.create(
         {
-            "train": L(build_detection_train_loader)(
+            "train": L(build_training_loader)(
                 dataset=L(load_dataset)(names=train, filter_empty=True),
                 mapper=L(BoxAwareMapper if augmentations else DatasetMapper)(
                     is_train=True,

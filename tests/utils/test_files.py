@@ -11,7 +11,14 @@ import pytest
 import torch
 
 from tests.helpers.reference import ROOT
-from vfnet_d2.utils.files import locked, new_folder, replacing, write_text, write_whole
+from vfnet_d2.utils.files import (
+    locked,
+    new_folder,
+    remove_leftovers,
+    replacing,
+    write_text,
+    write_whole,
+)
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -151,3 +158,15 @@ def test_a_lock_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
     with locked(path, wait=True) as held:
         assert (held, other()) == (True, "False")
     assert other() == "True"
+
+
+def test_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
+    killed = tmp_path / ".model_1.pth.0123abcd.part"
+    others = [tmp_path / ".report.html.0123abcd.part", tmp_path / "model_1.pth.part"]
+    for folder in (killed, *others):
+        folder.mkdir()
+        (folder / "model_1.pth").write_text("half")
+    assert remove_leftovers(tmp_path, names=["model_*"]) == [killed]
+    assert not killed.exists()
+    assert all(folder.exists() for folder in others)
+    assert remove_leftovers(tmp_path / "nowhere", names=["model_*"]) == []

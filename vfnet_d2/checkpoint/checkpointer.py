@@ -28,6 +28,7 @@ from vfnet_d2.checkpoint.imagenet import (
 )
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
 from vfnet_d2.checkpoint.pickles import check_pickle
+from vfnet_d2.checkpoint.saving import check_finite, explained, gone
 from vfnet_d2.utils.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class CheckedCheckpointer(DetectionCheckpointer):
 
     _missing: list[str] = []  # noqa: RUF012
     _unexpected: list[str] = []  # noqa: RUF012
+    _saw_folder = False
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write model and checkpointables to ``name.pth``, whole or not at all.
@@ -62,6 +64,10 @@ class CheckedCheckpointer(DetectionCheckpointer):
         Args:
             name: of the file in the output folder.
             kwargs: further entries.
+
+        Raises:
+            FloatingPointError: a weight is not finite; the checkpoint before stays the last one.
+            SaveError: the file cannot be written; as above. It says why, and what to do.
         """
         if not self.save_dir or not self.save_to_disk:
             return
@@ -69,11 +75,23 @@ class CheckedCheckpointer(DetectionCheckpointer):
         content |= {key: saved.state_dict() for key, saved in self.checkpointables.items()}
         content |= kwargs
         target = Path(self.save_dir) / f"{name}.pth"
+        check_finite(content, target)
         self.logger.info("Saving checkpoint to %s", target)
-        with replacing(target) as scratch:
-            torch.save(content, scratch)
-        # Only now is there something to resume from.
-        self.tag_last_checkpoint(target.name)
+        with explained(target, content):
+            self._check_folder(target.parent)
+            with replacing(target) as scratch:
+                torch.save(content, scratch)
+            # Only now is there something to resume from.
+            self.tag_last_checkpoint(target.name)
+
+    def _check_folder(self, folder: Path) -> None:
+        """Raise FileNotFoundError if the folder was there once, and is not any more.
+
+        To make it anew would hide that it was deleted, or that its disk is no longer mounted.
+        """
+        if self._saw_folder and not folder.is_dir():
+            raise FileNotFoundError(gone(folder))
+        self._saw_folder = True
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Let a training resume from a file of the output folder; see Detectron2."""

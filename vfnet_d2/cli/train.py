@@ -93,6 +93,13 @@ def _add_numbers(parser: argparse.ArgumentParser) -> None:
         help="stop after so many validations without a better AP",
     )
     add(
+        "--skip-bad-batches",
+        metavar="N",
+        type=int,
+        default=0,
+        help="leave out up to N steps whose loss or gradient is not finite (default: %(default)s)",
+    )
+    add(
         "--loggers",
         metavar="NAMES",
         default="",
@@ -160,6 +167,7 @@ def plan(arguments: argparse.Namespace) -> "Job":
         keep_best=True,
         patience=arguments.patience or 0,
         pictures=True,
+        skip_bad_batches=arguments.skip_bad_batches,
         trackers=tuple(name for name in arguments.loggers.split(",") if name),
     )
     _check_options(arguments, options)

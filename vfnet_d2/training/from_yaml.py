@@ -7,11 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
-from detectron2.data import (
-    DatasetMapper,
-    build_detection_test_loader,
-    build_detection_train_loader,
-)
+from detectron2.data import DatasetMapper, build_detection_test_loader
 from detectron2.engine import DefaultTrainer, HookBase, hooks
 from detectron2.evaluation import verify_results
 from detectron2.modeling import META_ARCH_REGISTRY, build_model
@@ -30,6 +26,8 @@ from vfnet_d2.modeling.detector import is_detector_class
 from vfnet_d2.overrides import merge_config
 from vfnet_d2.training.command_line import check_batch_size
 from vfnet_d2.training.components import Components, EvaluationSet, PictureSource, evaluate
+from vfnet_d2.training.loading.loader import build_training_loader
+from vfnet_d2.training.loading.sampling import sampler_of_config
 from vfnet_d2.training.logs import log_setup
 from vfnet_d2.training.optimizers import build_optimizer
 from vfnet_d2.training.trainer import Trainer
@@ -84,10 +82,17 @@ def components(cfg: CfgNode) -> Components:
 
 
 def build_train_loader(cfg: CfgNode) -> Any:
-    """Build Detectron2's loader over a checked dataset."""
+    """Build the training's loader over a checked dataset."""
     dataset = load_dataset(cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
     check_classes(cfg, cfg.DATASETS.TRAIN)
-    return build_detection_train_loader(cfg, dataset=dataset, mapper=training_mapper(cfg))
+    return build_training_loader(
+        dataset,
+        mapper=training_mapper(cfg),
+        sampler=sampler_of_config(cfg, dataset),
+        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> Any:

@@ -1,6 +1,7 @@
 """Starting the processes of a job: Detectron2's launcher, and its counterpart without GPUs."""
 
 import argparse
+import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from detectron2.engine import default_argument_parser
 from detectron2.engine import launch as launch_on_gpus
 from detectron2.utils import comm
 from torch import multiprocessing as mp
+
+from vfnet_d2.training.signals import passed_to_children
 
 # What torchrun tells each of its processes.
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
@@ -50,14 +53,16 @@ def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) 
         return
     if args.num_gpus > 0:
         _check_gpus(args.num_gpus)
-        launch_on_gpus(
-            main,
-            args.num_gpus,
-            num_machines=args.num_machines,
-            machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
-            args=(args,),
-        )
+        several = args.num_gpus * args.num_machines > 1
+        with passed_to_children() if several else contextlib.nullcontext():
+            launch_on_gpus(
+                main,
+                args.num_gpus,
+                num_machines=args.num_machines,
+                machine_rank=args.machine_rank,
+                dist_url=args.dist_url,
+                args=(args,),
+            )
         return
     if args.num_processes * args.num_machines == 1:
         main(args)
@@ -67,7 +72,8 @@ def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) 
         if args.num_machines > 1:
             raise ValueError("--dist-url auto works on one machine only; name tcp://HOST:PORT")
         url = f"tcp://127.0.0.1:{_free_port()}"
-    mp.spawn(_cpu_worker, nprocs=args.num_processes, args=(main, args, url))
+    with passed_to_children():
+        mp.spawn(_cpu_worker, nprocs=args.num_processes, args=(main, args, url))
 
 
 def started_by_torchrun(num_machines: int = 1) -> bool:

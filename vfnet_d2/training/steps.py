@@ -15,7 +15,7 @@ backward pass, and with that the memory that accumulation is there to save.
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from detectron2.engine import SimpleTrainer
@@ -44,6 +44,35 @@ def distribute(model: nn.Module, **options: Any) -> nn.Module:
     )
 
 
+def share_buffers(model: nn.Module) -> None:
+    """Give all processes the first one's statistics of norms, which checkpoints hold.
+
+    Each process gathers its own in training; an evaluation shared by them would be of several
+    models otherwise, none of which but the first can be resumed.
+    """
+    if comm.get_world_size() > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, 0)
+
+
+class FailedStep(NamedTuple):
+    """A step that would have made the weights useless.
+
+    Attributes:
+        batches: of the step, in this process.
+        losses: each batch's parts of the loss, (1,) each.
+        wrong: what is not finite in this process, or "" if it is in another one alone.
+        elsewhere: what is not finite in the other processes, by their number.
+        error: of a forward pass that failed; some operations raise where a number is none.
+    """
+
+    batches: list[Any]
+    losses: list[dict[str, Tensor]]
+    wrong: str
+    elsewhere: dict[int, str]
+    error: Exception | None = None
+
+
 class StepTrainer(SimpleTrainer):
     """Detectron2's step over one or several batches, in full or mixed precision.
 
@@ -55,6 +84,8 @@ class StepTrainer(SimpleTrainer):
             scales its loss. None computes in full precision.
         accumulate: batches of a step.
         after_backward: called once a step when the gradients are there, unscaled.
+        not_finite: called, in all processes, instead of the optimizer's step if a loss or gradient
+            is not finite; the step is left out if it returns. None raises FloatingPointError.
 
     Raises:
         ValueError: unknown precision, or no batch in a step.
@@ -69,6 +100,7 @@ class StepTrainer(SimpleTrainer):
         precision: str | None = None,
         accumulate: int = 1,
         after_backward: Callable[[], object] | None = None,
+        not_finite: Callable[[FailedStep], object] | None = None,
     ) -> None:
         super().__init__(model, data_loader, optimizer)
         if accumulate < 1:
@@ -82,6 +114,7 @@ class StepTrainer(SimpleTrainer):
             self.device_type, enabled=self.dtype is torch.float16
         )
         self._after_backward = after_backward
+        self._not_finite = not_finite
 
     def run_step(self) -> None:
         """Forward and backward for every batch, then one step with the mean of the gradients.
@@ -93,6 +126,8 @@ class StepTrainer(SimpleTrainer):
         self.optimizer.zero_grad()
         data_time = 0.0
         means: dict[str, Tensor] = {}
+        batches: list[Any] = []
+        parts: list[dict[str, Tensor]] = []
         for index in range(self.accumulate):
             start = time.perf_counter()
             data = next(self._data_loader_iter)
@@ -101,19 +136,71 @@ class StepTrainer(SimpleTrainer):
                 with torch.autocast(
                     self.device_type, dtype=self.dtype, enabled=self.dtype is not None
                 ):
-                    losses = self.model(data)
-                total = sum(losses.values()) / self.accumulate
+                    losses = self._forward(data, batches, parts)
+                if not losses:
+                    self.optimizer.zero_grad()
+                    return
+                total: Any = sum(losses.values()) / self.accumulate
                 self.grad_scaler.scale(total).backward()
+            batches.append(data)
+            parts.append({name: loss.detach() for name, loss in losses.items()})
             for name, loss in losses.items():
                 means[name] = means.get(name, 0) + loss.detach() / self.accumulate
         # Before anybody sees them: clipping needs the true gradients, and a fused optimizer would
         # otherwise divide by the scale only in its own kernel.
         self.grad_scaler.unscale_(self.optimizer)
+        if self._failed(batches, parts):
+            self.optimizer.zero_grad()
+            self.grad_scaler.update()
+            return
         if self._after_backward is not None:
             self._after_backward()
         self._write_metrics(means, data_time)
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
+
+    def _forward(
+        self, data: Any, batches: list[Any], parts: list[dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Return the losses of a batch; none if its failure is to be left out."""
+        try:
+            return self.model(data)  # type: ignore[no-any-return]
+        except Exception as error:
+            if self._not_finite is None:
+                raise
+            wrong = f"the forward pass failed ({str(error).strip().splitlines()[0][:200]})"
+            self._not_finite(FailedStep([*batches, data], parts, wrong, {}, error))
+            return {}
+
+    def _failed(self, batches: list[Any], parts: list[dict[str, Tensor]]) -> bool:
+        """Whether the step is left out, in all processes alike, because it is not finite."""
+        wrong = comm.all_gather(self._wrong(parts))
+        if not any(wrong):
+            return False
+        here = comm.get_rank()
+        elsewhere = {rank: text for rank, text in enumerate(wrong) if text and rank != here}
+        step = FailedStep(batches, parts, wrong[here], elsewhere)
+        if self._not_finite is None:
+            raise FloatingPointError("; ".join(filter(None, wrong)))
+        self._not_finite(step)
+        return True
+
+    def _wrong(self, parts: list[dict[str, Tensor]]) -> str:
+        """Return what is not finite, or ""; one wait for the device."""
+        losses = torch.stack([loss.float() for part in parts for loss in part.values()])
+        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+        # Gradients of a scaled loss may overflow: the scaler leaves such steps out by itself.
+        norms = [] if self.grad_scaler.is_enabled() else torch._foreach_norm(grads)
+        total = torch.stack([losses.sum(), *(norm.float().sum() for norm in norms)])
+        if bool(torch.isfinite(total).all()):
+            return ""
+        named = [name for part in parts for name, loss in part.items() if not loss.isfinite()]
+        if named:
+            return f"{', '.join(dict.fromkeys(named))} is not finite"
+        for name, parameter in self.model.named_parameters():
+            if parameter.grad is not None and not parameter.grad.isfinite().all():
+                return f"the gradient of {name.removeprefix('module.')} is not finite"
+        return ""
 
     def _synchronised(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
         """Average gradients over the processes once a step, with its last batch."""

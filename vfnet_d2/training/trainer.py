@@ -1,7 +1,6 @@
 """The one trainer: components from any config system, and a hook for each behaviour."""
 
 import logging
-import math
 import weakref
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,22 @@ from detectron2.utils.events import EventWriter
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from vfnet_d2.checkpoint.saving import needed
 from vfnet_d2.training.components import Components
-from vfnet_d2.training.hooks.best_model import BestModel, ValidationHistory, save_weights
+from vfnet_d2.training.evaluation_hooks import acting_on_evaluations
+from vfnet_d2.training.hooks.best_model import ValidationHistory, save_weights
 from vfnet_d2.training.hooks.early_stopping import EarlyStopError, EarlyStopping
 from vfnet_d2.training.hooks.ema import EmaUpdate, averaged_model
-from vfnet_d2.training.hooks.pictures import ValidationPictures, watched_loader
-from vfnet_d2.training.hooks.trackers import TRACKERS, check_trackers
+from vfnet_d2.training.hooks.missed_evaluation import MissedEvaluation
+from vfnet_d2.training.hooks.nan_report import NanReport
+from vfnet_d2.training.hooks.pictures import watched_loader
+from vfnet_d2.training.hooks.preemption import PreemptedError, Preemption
+from vfnet_d2.training.hooks.sampler_state import SamplerState
+from vfnet_d2.training.hooks.trackers import TRACKERS
 from vfnet_d2.training.optimizers import base_rates, clip_total_norm, resume_learning_rates
-from vfnet_d2.training.steps import StepTrainer, distribute
+from vfnet_d2.training.options import check_options
+from vfnet_d2.training.steps import StepTrainer, distribute, share_buffers
+from vfnet_d2.utils.files import remove_leftovers
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +67,12 @@ class Trainer(DefaultTrainer):
             precision=parts.precision,
             accumulate=options.accumulate,
             after_backward=lambda: proxy.after_backward(),
+            not_finite=lambda step: proxy.nan_report.act(step),
         )
+        self.nan_report = NanReport(
+            parts.model, parts.optimizer, output=self.output, skip=options.skip_bad_batches
+        )
+        self.preemption = Preemption()
         self.scheduler = parts.schedule
         self.checkpointer = parts.checkpointer
         self.checkpointer.add_checkpointable("trainer", proxy)
@@ -86,6 +98,8 @@ class Trainer(DefaultTrainer):
         parts, options = self.parts, self.parts.options
         found: list[HookBase] = [
             hooks.IterationTimer(),
+            SamplerState(parts.train_loader),
+            self.nan_report,
             hooks.LRScheduler(scheduler=parts.schedule),
             *parts.hooks,
         ]
@@ -97,37 +111,23 @@ class Trainer(DefaultTrainer):
                     self.checkpointer, parts.checkpoint_period, max_to_keep=parts.max_to_keep
                 )
             )
+        found.append(self.preemption)
         # After the checkpoint, so that a failing evaluation costs no training.
-        found.append(hooks.EvalHook(parts.eval_period, self._evaluate))
+        evaluation: list[HookBase] = [hooks.EvalHook(parts.eval_period, self._evaluate)]
         if comm.is_main_process():
-            found += self._hooks_of_evaluations()
+            evaluation += acting_on_evaluations(
+                parts, self.history, model=self.validated, best=self.output / BEST
+            )
         if options.patience:
-            found.append(
+            evaluation.append(
                 EarlyStopping(self.history, period=parts.eval_period, patience=options.patience)
             )
+        found += evaluation
+        if options.keep_best or options.patience:
+            found.append(MissedEvaluation(self.history, evaluation, period=parts.eval_period))
         if comm.is_main_process():
             # Last, so that results of the evaluation are written too.
             found.append(hooks.PeriodicWriter(self.build_writers(), period=parts.log_period))
-        return found
-
-    def _hooks_of_evaluations(self) -> list[HookBase]:
-        """Return what the main process does after each evaluation."""
-        parts, options = self.parts, self.parts.options
-        found: list[HookBase] = []
-        if options.keep_best or options.patience:
-            found.append(
-                BestModel(
-                    self.history,
-                    period=parts.eval_period,
-                    model=self.validated,
-                    path=self.output / BEST if options.keep_best else None,
-                    metadata=parts.metadata,
-                )
-            )
-        if options.pictures and parts.pictures is not None:
-            found.append(
-                ValidationPictures(parts.pictures, period=parts.eval_period, model=self.validated)
-            )
         return found
 
     def build_writers(self) -> list[EventWriter]:
@@ -190,7 +190,7 @@ class Trainer(DefaultTrainer):
 
     def train(self) -> dict[str, Any]:
         """Train to the last iteration or the early stop; return the last evaluation's results."""
-        if self.start_iter >= self.max_iter:
+        if self.start_iter >= self.max_iter and not self._ended_too_early():
             logger.warning(
                 "Nothing to do: %s of %s iterations are done. Raise SOLVER.MAX_ITER (YAML), "
                 "train.max_iter (LazyConfig) or --epochs (vfnet train) to train on",
@@ -198,11 +198,18 @@ class Trainer(DefaultTrainer):
                 f"{self.max_iter:,}",
             )
             return {}
+        if comm.is_main_process():
+            remove_leftovers(self.output, names=("model_*", "last_checkpoint*", f"{HISTORY}*"))
         try:
-            TrainerBase.train(self, self.start_iter, self.max_iter)
+            with self.preemption.watching(), needed(self.output):
+                TrainerBase.train(self, self.start_iter, self.max_iter)
         except EarlyStopError:
             if comm.is_main_process():
                 self.checkpointer.save(Path(FINAL).stem, iteration=self.iter)
+        except PreemptedError as preempted:
+            self._save_state()
+            preempted.report(self.checkpointer.get_checkpoint_file(), done=self.iter + 1)
+            raise
         if comm.is_main_process():
             if self.ema is not None:
                 done = min(self.iter + 1, self.max_iter)
@@ -213,6 +220,22 @@ class Trainer(DefaultTrainer):
                 logger.info(self.history.summary(best=self.output / BEST, last=self.output / FINAL))
         return dict(self.last_results)
 
+    def _save_state(self) -> None:
+        """Save what was not saved in this iteration, and wait for it in all processes."""
+        saved = (self.iter + 1) % self.parts.checkpoint_period == 0
+        if comm.is_main_process() and not saved and self.iter + 1 < self.max_iter:
+            self.checkpointer.save(f"model_{self.iter:07d}", iteration=self.iter)
+        comm.synchronize()
+
+    def _ended_too_early(self) -> bool:
+        """Whether all iterations are done, but not what follows them, such as the evaluation."""
+        options, missing = self.parts.options, False
+        if comm.is_main_process() and self.start_iter == self.max_iter:
+            evaluated = any(entry.iterations == self.max_iter for entry in self.history.entries)
+            missing = (options.keep_best or options.patience > 0) and not evaluated
+            missing |= self.ema is not None and not (self.output / FINAL_EMA).exists()
+        return any(comm.all_gather(missing))
+
     @property
     def validated(self) -> nn.Module:
         """The model that is evaluated and kept: the average of the weights if there is one."""
@@ -220,30 +243,7 @@ class Trainer(DefaultTrainer):
 
     def _evaluate(self) -> dict[str, Any]:
         """Evaluate in all processes."""
-        self.last_results = self.parts.evaluate(self.validated, self.parts.test_sets)
+        share_buffers(self.validated)
+        with self.preemption.interrupting():
+            self.last_results = self.parts.evaluate(self.validated, self.parts.test_sets)
         return self.last_results
-
-
-def check_options(parts: Components) -> None:
-    """Raise ValueError, naming the key, if an option is impossible or lacks what it needs."""
-    options = parts.options
-    key = "TRAINING.{} (YAML) or train.options.{} (LazyConfig)"
-    for name in ("clip_total_norm", "patience"):
-        value = getattr(options, name)
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{key.format(name.upper(), name)} is {value}; it must be 0 or more")
-    if not 0 < options.ema_decay < 1:
-        name = key.format("EMA_DECAY", "ema_decay")
-        raise ValueError(f"{name} is {options.ema_decay}; it must lie between 0 and 1")
-    for name in ("keep_best", "patience", "pictures"):
-        if getattr(options, name) and not parts.test_sets:
-            raise ValueError(
-                f"{key.format(name.upper(), name)} needs a test set: set DATASETS.TEST (YAML) or "
-                "dataloader.test.dataset.names (LazyConfig)"
-            )
-    if options.patience and parts.eval_period <= 0:
-        raise ValueError(
-            f"{key.format('PATIENCE', 'patience')} needs evaluations on the way: set "
-            "TEST.EVAL_PERIOD (YAML) or train.eval_period (LazyConfig) above 0"
-        )
-    check_trackers(options.trackers)

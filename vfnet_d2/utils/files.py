@@ -3,14 +3,17 @@
 Every writer of a whole file goes through :func:`replacing`, directly or by the functions below it.
 """
 
+import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import portalocker
+
+logger = logging.getLogger(__name__)
 
 # File systems allow names of 255 bytes; a character has at most 4.
 _LONGEST_STEM = 50
@@ -44,6 +47,23 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 def _scratch_folder(path: Path) -> Path:
     return path.with_name(f".{path.name[:_LONGEST_STEM]}.{secrets.token_hex(4)}.part")
+
+
+def remove_leftovers(folder: Path, *, names: Sequence[str]) -> list[Path]:
+    """Remove and return what writers of files left in a folder when they were killed.
+
+    Only for files that nobody else may be writing now, such as those of a training that begins.
+
+    Args:
+        folder: where the files are; need not be there.
+        names: patterns of the files' names.
+    """
+    found = [path for name in names for path in folder.glob(f".{name}.{'[0-9a-f]' * 8}.part")]
+    for path in found:
+        shutil.rmtree(path, ignore_errors=True)
+    if found:
+        logger.info("Removed what a killed run had begun to write: %s", ", ".join(map(str, found)))
+    return found
 
 
 def put_in_place(scratch: Path, path: Path) -> None:

@@ -180,4 +180,5 @@ def _neighbours(position: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
     inside = (cell >= 0) & (cell < size[..., None])
     weight = torch.stack([1 - fraction, fraction], dim=-1) * inside
     # Far outside, a position may not even fit an integer; its weight is 0 whatever it reads.
-    return weight, cell.clamp(min=0).minimum(size[..., None] - 1).long()
+    # An offset that is not a number gives a weight that is none, and must not point anywhere.
+    return weight, cell.nan_to_num().clamp(min=0).minimum(size[..., None] - 1).long()

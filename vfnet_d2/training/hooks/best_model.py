@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from vfnet_d2.checkpoint.metadata import ENTRY, Metadata
+from vfnet_d2.checkpoint.saving import check_finite, explained
 from vfnet_d2.training.components import box_ap
 from vfnet_d2.training.hooks.after_evaluation import AfterEvaluation
 from vfnet_d2.utils.files import replacing, write_whole
@@ -70,13 +71,18 @@ class ValidationHistory:
             iterations: that were done before it.
             ap: in percent; NaN where there is none.
         """
-        best = self.best
-        known = None if math.isnan(ap) else ap
-        self.entries.append(Validation(iterations, known))
+        is_best = self.is_best(ap)
+        self.entries = [entry for entry in self.entries if entry.iterations != iterations]
+        self.entries.append(Validation(iterations, None if math.isnan(ap) else ap))
         with replacing(self._path) as scratch:
             content = [entry._asdict() for entry in self.entries]
             scratch.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        return known is not None and (best is None or known > (best.ap or 0.0))
+        return is_best
+
+    def is_best(self, ap: float) -> bool:
+        """Whether an AP, which may be NaN, is higher than all so far."""
+        best = self.best
+        return not math.isnan(ap) and (best is None or ap > (best.ap or 0.0))
 
     @property
     def best(self) -> Validation | None:
@@ -134,12 +140,14 @@ class BestModel(AfterEvaluation):
     def act(self) -> None:
         """Note the evaluation, and save the weights if they are the best so far."""
         done, ap = self.iterations_done, box_ap(self.trainer.last_results)
-        is_best = self._history.add(done, ap)
+        is_best = self._history.is_best(ap)
+        if is_best and self._path is not None:
+            # Before the history: if this process is killed between them, the validation is redone.
+            save_weights(self._path, self._model, done, metadata=self._metadata)
+        self._history.add(done, ap)
         told = "no AP, since nothing was detected" if math.isnan(ap) else f"AP {ap:.2f}"
         best = ", the best so far" if is_best else ""
         logger.info("Validation after iteration %s: %s%s", f"{done:,}", told, best)
-        if is_best and self._path is not None:
-            save_weights(self._path, self._model, done, metadata=self._metadata)
 
 
 def save_weights(
@@ -154,7 +162,9 @@ def save_weights(
         metadata: what the file says about itself.
     """
     # As in Detectron2's checkpoints: the number of the last iteration.
+    check_finite({"model": model.state_dict()}, path)
     content: dict[str, Any] = {"model": model.state_dict(), "iteration": iterations - 1}
     if metadata is not None:
         content[ENTRY] = metadata.as_dict()
-    write_whole(path, lambda target: torch.save(content, target))
+    with explained(path, content):
+        write_whole(path, lambda target: torch.save(content, target))

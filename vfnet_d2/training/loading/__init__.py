@@ -1,0 +1,1 @@
+"""The data of a training, in an order that can be resumed."""
