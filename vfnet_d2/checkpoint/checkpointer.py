@@ -56,7 +56,7 @@ class CheckedCheckpointer(DetectionCheckpointer):
 
     _missing: list[str] = []  # noqa: RUF012
     _unexpected: list[str] = []  # noqa: RUF012
-    _saw_folder = False
+    _folder: tuple[int, int] | None = None
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write model and checkpointables to ``name.pth``, whole or not at all.
@@ -89,9 +89,14 @@ class CheckedCheckpointer(DetectionCheckpointer):
 
         To make it anew would hide that it was deleted, or that its disk is no longer mounted.
         """
-        if self._saw_folder and not folder.is_dir():
+        if self._folder is not None and not folder.is_dir():
             raise FileNotFoundError(gone(folder))
-        self._saw_folder = True
+        folder.mkdir(parents=True, exist_ok=True)
+        found = folder.stat()
+        # Evaluators and writers of logs make it anew.
+        if self._folder not in (None, (found.st_dev, found.st_ino)):
+            raise FileNotFoundError(gone(folder))
+        self._folder = (found.st_dev, found.st_ino)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Let a training resume from a file of the output folder; see Detectron2."""
