@@ -22,6 +22,7 @@ OVERRIDES = {
         "DATASETS.TRAIN": "('shapes_val',)",
         "SOLVER.MAX_ITER": 40,
         "SOLVER.IMS_PER_BATCH": 2,
+        "SOLVER.WARMUP_ITERS": 2,  # the share of all that the LazyConfig has
         "SOLVER.CHECKPOINT_PERIOD": 20,
         "TEST.EVAL_PERIOD": 40,
         "DATALOADER.NUM_WORKERS": 0,

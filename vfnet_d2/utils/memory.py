@@ -15,10 +15,10 @@ def keep_freed_memory() -> bool:
     """Have freed memory stay with the process, for the next tensor; return whether it does.
 
     glibc hands freed feature maps back to the system, which gives them out again page by page,
-    filled with zeros: 3 to 9 % of the time of a step on a CPU (docs/performance.md). The largest
-    amount of memory in use stays the same. For programs, which own their process; a library's user
-    calls it himself. Other allocators and systems, and MALLOC_ variables in the environment, are
-    left alone.
+    filled with zeros: some 3 to 5 % of the time of a step on a CPU (docs/performance.md). The
+    largest amount of memory in use grows by a few percent at most. For programs, which own their
+    process; a library's user calls it himself. Other allocators and systems, and MALLOC_ variables
+    in the environment, are left alone.
     """
     if not sys.platform.startswith("linux") or any(name in os.environ for name in _SETTINGS):
         return False
