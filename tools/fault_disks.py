@@ -10,7 +10,9 @@ from pathlib import Path
 from signal import SIGKILL
 
 import torch
-from fault_runs import Point, differences, forked, train
+from fault_compare import differences
+from fault_points import Point
+from fault_runs import forked, train
 from torch import nn
 
 from vfnet_d2.checkpoint.checkpointer import CheckedCheckpointer

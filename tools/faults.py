@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from fault_compare import differences
 from fault_disks import deleted_folder, full_disk, kills_around_saves, read_only_disk
-from fault_runs import MODES, POINTS, SYSTEMS, differences, train, write_data
+from fault_points import POINTS
+from fault_runs import MODES, SYSTEMS, train, write_data
 
 # Each point, mode and system at least once.
 PART = [

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vfnet_d2.checkpoint.errors import SaveError
+from vfnet_d2.utils.errors import first_line
 
 # Entries of weights; the optimizer's state may hold infinities, as AMSGrad's maxima.
 WEIGHTS = ("model", "ema")
@@ -57,11 +58,10 @@ def explained(path: Path, content: Mapping[str, Any]) -> Iterator[None]:
         yield
     # torch.save raises RuntimeError where a write fails.
     except (OSError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise SaveError(
-            f"cannot save {path}: {reason.rstrip('.')}. {_space(path)}; the file needs about "
-            f"{_megabytes(_size(content))}. The checkpoint before it, if there is one, is as it "
-            "was: free space or mend the folder, then go on with --resume"
+            f"cannot save {path}: {first_line(error).rstrip('.')}. {_space(path)}; the file needs "
+            f"about {_megabytes(_size(content))}. The checkpoint before it, if there is one, is as "
+            "it was: free space or mend the folder, then go on with --resume"
         ) from error
 
 

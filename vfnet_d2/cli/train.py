@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vfnet_d2.cli.dataset_options import add_dataset_options
 from vfnet_d2.utils.choices import AMP_PRECISIONS, TRACKER_NAMES
+from vfnet_d2.utils.errors import first_line
 
 if TYPE_CHECKING:
     from vfnet_d2.config import TrainingOptions
@@ -126,8 +127,9 @@ def run(arguments: argparse.Namespace) -> int:
         reason = " ".join(str(error).split())
         return _failed(f"{reason}. Try a lower --lr, or --clip-norm 35")
     except torch.OutOfMemoryError as error:
-        first = str(error).splitlines()[0]
-        return _failed(f"{first} Try a smaller --batch-size, with --accumulate for the same step")
+        return _failed(
+            f"{first_line(error)} Try a smaller --batch-size, with --accumulate for the same step"
+        )
     except ProcessRaisedException as error:
         return _failed(str(error).strip().splitlines()[-1])
     best = Path(arguments.output) / BEST

@@ -23,6 +23,7 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vfnet_d2.utils.errors import first_line
 from vfnet_d2.utils.precision import PRECISIONS
 from vfnet_d2.utils.registry import lookup_name
 
@@ -168,7 +169,7 @@ class StepTrainer(SimpleTrainer):
         except Exception as error:
             if self._not_finite is None:
                 raise
-            wrong = f"the forward pass failed ({str(error).strip().splitlines()[0][:200]})"
+            wrong = f"the forward pass failed ({first_line(error)[:200]})"
             self._not_finite(FailedStep([*batches, data], parts, wrong, {}, error))
             return {}
 

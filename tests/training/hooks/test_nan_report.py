@@ -153,3 +153,14 @@ def test_a_process_names_the_one_that_knows_more(tmp_path: Path) -> None:
 def test_a_negative_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"SKIP_BAD_BATCHES .*is -1; it must be 0 or more"):
         trainer_of(tmp_path, skip=-1)
+
+
+def test_an_error_without_a_message_stays_what_it_is(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path)
+
+    def fail(module: nn.Module, inputs: Any) -> None:
+        raise AssertionError
+
+    trainer.model.backbone.register_forward_pre_hook(fail)
+    with pytest.raises(AssertionError):
+        trainer.train()
